@@ -1,0 +1,82 @@
+//! The header is what cbindgen makes of the source, compiles alone as C and
+//! C++, and a C program that uses every function runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn capi() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn include() -> PathBuf {
+    capi().join("../../include")
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+#[test]
+fn header_is_up_to_date() {
+    let config = cbindgen::Config::from_file(capi().join("cbindgen.toml")).expect("cbindgen.toml");
+    let bindings = cbindgen::Builder::new()
+        .with_config(config)
+        .with_src(capi().join("src/lib.rs"))
+        .generate()
+        .expect("a header");
+    let mut made = Vec::new();
+    bindings.write(&mut made);
+    let path = include().join("mapstore_dev.h");
+    if std::env::var_os("MAPSTORE_BLESS").is_some() {
+        std::fs::write(&path, &made).expect("include/mapstore_dev.h");
+    }
+    let there = std::fs::read(&path).unwrap_or_default();
+    assert!(there == made, "include/mapstore_dev.h is not what the source says: MAPSTORE_BLESS=1 rewrites it");
+}
+
+#[test]
+fn header_compiles_alone() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    for (compiler, standard, file) in [
+        ("cc", "c99", "alone.c"),
+        ("cc", "c11", "alone.c"),
+        ("cc", "c17", "alone.c"),
+        ("c++", "c++17", "alone.cpp"),
+    ] {
+        let source = dir.join(format!("{standard}-{file}"));
+        std::fs::write(&source, "#include \"mapstore_dev.h\"\n#include \"mapstore_dev.h\"\n").expect("a file");
+        run(Command::new(compiler)
+            .args(["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"])
+            .arg(format!("-std={standard}"))
+            .arg("-I")
+            .arg(include())
+            .arg(source));
+    }
+}
+
+#[test]
+fn a_c_program_uses_it() {
+    // A cdylib is no dependency of a test, so Cargo hasn't built it yet.
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
+    run(Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--lib", "--manifest-path"])
+        .arg(capi().join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(target));
+    let library = target.join("debug");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("smoke");
+    run(Command::new("cc")
+        .args(["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-o"])
+        .arg(&program)
+        .arg(capi().join("tests/smoke.c"))
+        .arg("-I")
+        .arg(include())
+        .arg("-L")
+        .arg(&library)
+        .arg("-lmapstore_dev")
+        .arg(format!("-Wl,-rpath,{}", library.display())));
+    assert_eq!(run(&mut Command::new(program)), "ok\n");
+}

@@ -1,0 +1,43 @@
+//! What a handler answers, before it has a form.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::object::ConfigMap;
+use crate::status::Status;
+
+#[derive(Debug)]
+pub enum Body {
+    Status(Status),
+    Object(Arc<ConfigMap>),
+    List { items: Vec<Arc<ConfigMap>>, revision: u64 },
+    Json(Value),
+    Text(&'static str),
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub code: u16,
+    pub body: Body,
+}
+
+impl Answer {
+    pub fn object(code: u16, object: Arc<ConfigMap>) -> Answer {
+        Answer { code, body: Body::Object(object) }
+    }
+
+    pub fn json(code: u16, value: Value) -> Answer {
+        Answer { code, body: Body::Json(value) }
+    }
+
+    pub fn text(code: u16, text: &'static str) -> Answer {
+        Answer { code, body: Body::Text(text) }
+    }
+}
+
+impl From<Status> for Answer {
+    fn from(status: Status) -> Answer {
+        Answer { code: status.code, body: Body::Status(status) }
+    }
+}

@@ -1,0 +1,159 @@
+//! From a request to an answer: who is it, may they, and which handler. One
+//! function per step; no socket, so tests (and, later, faults) can call it.
+
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::answer::Answer;
+use crate::auth::{self, Subject};
+use crate::discovery;
+use crate::negotiate;
+use crate::render::{self, Rendered};
+use crate::request::{Query, Target};
+use crate::state::State;
+use crate::status::{Details, Status};
+use crate::{configmaps, namespaces};
+
+/// The largest body of a write (apiserver/pkg/server/config.go, MaxRequestBodyBytes).
+pub const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// A request's head, as the wire has it.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub accept: String,
+    pub content_type: String,
+    pub user_agent: String,
+    pub authorization: String,
+}
+
+/// A request that may be answered.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    pub target: Target,
+    pub query: Query,
+    pub accept: String,
+    pub content_type: String,
+    pub user_agent: String,
+    /// None: longer than [`MAX_BODY`].
+    pub body: Option<Vec<u8>>,
+    /// What to warn the client of, whatever the outcome.
+    pub warnings: RefCell<Vec<String>>,
+}
+
+impl Request {
+    pub fn body(&self) -> Result<&[u8], Status> {
+        let limit = || Status::body_too_large(&format!("limit is {MAX_BODY}"));
+        self.body.as_deref().ok_or_else(limit)
+    }
+
+    pub fn warn(&self, warnings: Vec<String>) {
+        let mut list = self.warnings.borrow_mut();
+        for warning in warnings {
+            if !list.contains(&warning) {
+                list.push(warning);
+            }
+        }
+    }
+
+    fn listing(&self) -> bool {
+        matches!(self.target.verb.as_str(), "list" | "watch")
+    }
+}
+
+pub fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    // A panic in a handler can't leave the maps half changed: each change is one insert.
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Authentication and authorization, which come before the body is read.
+pub fn admit(state: &State, head: Head) -> Result<Request, Box<Rendered>> {
+    let query = Query::parse(&head.query);
+    let target = Target::of(&head.method, &head.path, &query);
+    let refused = |status: Status, secured: bool| {
+        let mut rendered = render::error(status, &query, &head.user_agent);
+        rendered.no_sniff = secured;
+        Box::new(rendered)
+    };
+    let subject = match auth::bearer(&head.authorization) {
+        None if head.authorization.trim().is_empty() => Subject::Anonymous,
+        token => match token.and_then(|t| state.users.get(t)) {
+            Some(subject) => subject.clone(),
+            None => return Err(refused(Status::unauthorized(), false)),
+        },
+    };
+    subject.authorize(&target).map_err(|s| refused(s, true))?;
+    let Head { method, accept, content_type, user_agent, .. } = head;
+    let (body, warnings) = (None, RefCell::default());
+    Ok(Request { method, target, query, accept, content_type, user_agent, body, warnings })
+}
+
+/// Answers an admitted request.
+pub fn answer(state: &mut State, request: &Request) -> Rendered {
+    let answered = match request.target.resource.as_str() {
+        "" => return render::plain(discovery::answer(&request.method, &request.target.path), request),
+        // No API group has objects here.
+        _ if !request.target.group.is_empty() => return render::plain(discovery::no_path(), request),
+        _ => resource(state, request),
+    };
+    let mut rendered = match answered {
+        Ok((answer, form)) => render::answer(answer, &form, request),
+        Err(status) => render::error(status, &request.query, &request.user_agent),
+    };
+    rendered.warnings = request.warnings.take();
+    rendered
+}
+
+type Handler = fn(&mut State, &Request) -> Result<Answer, Status>;
+
+fn resource(state: &mut State, request: &Request) -> Result<(Answer, negotiate::Form), Status> {
+    let handler = route(request)?;
+    if request.method == "PATCH" {
+        negotiate::patch(&request.content_type)?;
+    }
+    negotiate::route(&request.accept, request.listing())?;
+    let form = negotiate::output(&request.accept)?;
+    Ok((handler(state, request)?, form))
+}
+
+/// The handler of a path and method: 404 without a path, 405 without the method.
+fn route(request: &Request) -> Result<Handler, Status> {
+    let t = &request.target;
+    let method = request.method.as_str();
+    let no_path = Status {
+        code: 404,
+        reason: "NotFound",
+        message: "the server could not find the requested resource".into(),
+        details: Some(Details::default()),
+    };
+    if !t.subresource.is_empty() {
+        return Err(no_path);
+    }
+    let named = t.path.trim_end_matches('/').ends_with(&format!("/{}/{}", t.resource, t.name));
+    let handler: Handler = match (t.resource.as_str(), t.namespace.is_empty(), named && !t.name.is_empty(), method) {
+        ("configmaps" | "namespaces", ..) if t.verb == "watch" => watch,
+        ("configmaps", _, false, "GET") => |s, r| configmaps::list(s, r),
+        ("configmaps", false, false, "POST") => configmaps::create,
+        ("configmaps", false, false, "DELETE") => configmaps::delete_collection,
+        ("configmaps", false, true, "GET") => |s, r| configmaps::get(s, r),
+        ("configmaps", false, true, "PUT") => configmaps::replace,
+        ("configmaps", false, true, "PATCH") => configmaps::patch,
+        ("configmaps", false, true, "DELETE") => configmaps::delete,
+        ("configmaps", true, true, _) => return Err(no_path),
+        ("namespaces", _, false, "GET") => |s, r| namespaces::list(s, r),
+        ("namespaces", _, false, "POST") => namespaces::create,
+        ("namespaces", _, true, "GET") => |s, r| namespaces::get(s, r),
+        ("namespaces", _, true, "DELETE") => namespaces::delete,
+        ("configmaps" | "namespaces", ..) => return Err(Status::method_not_allowed()),
+        _ => return Err(no_path),
+    };
+    Ok(handler)
+}
+
+/// The place of WATCH, which comes with mapstore's watched cache.
+fn watch(_: &mut State, _: &Request) -> Result<Answer, Status> {
+    Err(Status::not_implemented("mapstore-dev does not implement watch yet"))
+}

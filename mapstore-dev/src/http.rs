@@ -1,0 +1,160 @@
+//! The server's sockets: accept, TLS, HTTP/1.1, bodies. A slow or broken
+//! client holds up nobody: every connection is a task of its own.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::api::{self, Head, MAX_BODY, Request};
+use crate::render::Rendered;
+use crate::state::State;
+
+/// How long a client may take for its TLS handshake, and for a request's head.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How much of a body that is too long is read, so that its sender gets to
+/// see the answer.
+const DRAINED: usize = 16 * 1024 * 1024;
+
+/// Accepts connections until told to stop, then closes them all.
+pub async fn serve(
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    state: Arc<Mutex<State>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                tokio::spawn(connection(stream, tls.clone(), Arc::clone(&state), stop.clone()));
+            }
+            // Out of descriptors, or the client has gone: neither is a reason to end.
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    tls: TlsAcceptor,
+    state: Arc<Mutex<State>>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let _ = stream.set_nodelay(true);
+    let handshake = tokio::time::timeout(PATIENCE, tls.accept(stream));
+    let Ok(Ok(stream)) = handshake.await else { return };
+    let service = service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(respond(&state, request).await) }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(served);
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = stop.changed() => served.as_mut().graceful_shutdown(),
+    }
+    // An answer under way is finished, an idle connection closes at once.
+    let _ = tokio::time::timeout(Duration::from_secs(1), served).await;
+}
+
+fn head(request: &hyper::Request<Incoming>) -> Head {
+    let header = |name: HeaderName| {
+        let value = request.headers().get(name).and_then(|v| v.to_str().ok());
+        value.unwrap_or_default().to_string()
+    };
+    Head {
+        method: request.method().to_string(),
+        path: request.uri().path().to_string(),
+        query: request.uri().query().unwrap_or_default().to_string(),
+        accept: header(header::ACCEPT),
+        content_type: header(header::CONTENT_TYPE),
+        user_agent: header(header::USER_AGENT),
+        authorization: header(header::AUTHORIZATION),
+    }
+}
+
+async fn respond(
+    state: &Mutex<State>,
+    request: hyper::Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let admitted = api::admit(&api::lock(state), head(&request));
+    let rendered = match admitted {
+        Err(refused) => *refused,
+        Ok(admitted) => match body(request.into_body()).await {
+            Ok(body) => answer(state, Request { body, ..admitted }),
+            // The client broke off in the middle of its body; nobody reads an answer.
+            Err(_) => Rendered {
+                code: 400,
+                content_type: "text/plain; charset=utf-8",
+                body: Vec::new(),
+                warnings: Vec::new(),
+                no_sniff: false,
+            },
+        },
+    };
+    response(rendered)
+}
+
+/// Answers behind a guard: a bug in one handler must not end the server.
+fn answer(state: &Mutex<State>, request: Request) -> Rendered {
+    let guarded = std::panic::AssertUnwindSafe(|| api::answer(&mut api::lock(state), &request));
+    std::panic::catch_unwind(guarded).unwrap_or_else(|_| {
+        let text = "This request caused apiserver to panic. Look in the logs for details.";
+        let status = crate::status::Status::internal(text);
+        crate::render::error(status, &request.query, &request.user_agent)
+    })
+}
+
+/// The whole body, or None if it is longer than the API takes.
+async fn body(mut body: Incoming) -> Result<Option<Vec<u8>>, hyper::Error> {
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        length += data.len();
+        if length > DRAINED {
+            break;
+        }
+        if length <= MAX_BODY {
+            bytes.extend_from_slice(&data);
+        } else {
+            bytes = Vec::new();
+        }
+    }
+    Ok((length <= MAX_BODY).then_some(bytes))
+}
+
+fn response(rendered: Rendered) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(rendered.body)));
+    *response.status_mut() =
+        StatusCode::from_u16(rendered.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    if rendered.no_sniff {
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    for warning in rendered.warnings {
+        let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+            headers.append(header::WARNING, value);
+        }
+    }
+    response
+}

@@ -1,0 +1,47 @@
+//! A loopback Kubernetes API server for ConfigMaps, in memory: for demos and
+//! for the tests of programs that use mapstore, or any Kubernetes client.
+//!
+//! It answers like kube-apiserver v1.36 as far as ConfigMaps go; README.md
+//! lists what it doesn't do. It is never started by a store on its own.
+//!
+//! Layers, each importing those below only:
+//! - [`DevServer`] (`server`), `http`, `tls`, `kubeconfig`: threads, sockets, files.
+//! - `api`: who, may they, which handler; `render`: answers as bytes.
+//! - `configmaps`, `namespaces`, `discovery`: the handlers, over `state`.
+//! - `admission`, `managed`, `patch`, `validate`, `auth`, `size` and the
+//!   other pure parts, tested where they are.
+
+mod admission;
+mod answer;
+mod api;
+mod auth;
+mod configmaps;
+mod decode;
+mod discovery;
+mod field;
+mod gostr;
+mod http;
+mod json;
+mod jsonpatch;
+mod kubeconfig;
+mod managed;
+mod names;
+mod namespaces;
+mod negotiate;
+mod object;
+mod patch;
+mod protobuf;
+mod random;
+mod render;
+mod request;
+mod selector;
+mod server;
+mod size;
+mod state;
+mod status;
+mod strategic;
+mod tls;
+mod validate;
+
+pub use auth::{Rule, User};
+pub use server::{Builder, DevServer};

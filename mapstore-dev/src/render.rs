@@ -1,0 +1,230 @@
+//! Answers as bytes: whole objects, metadata only, tables for kubectl, errors
+//! (endpoints/handlers/response.go and responsewriters/writers.go).
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Body};
+use crate::api::Request;
+use crate::gostr;
+use crate::negotiate::Form;
+use crate::object::{ConfigMap, Item, ObjectMeta};
+use crate::request::Query;
+use crate::status::Status;
+
+#[derive(Debug)]
+pub struct Rendered {
+    pub code: u16,
+    pub content_type: &'static str,
+    pub body: Vec<u8>,
+    pub warnings: Vec<String>,
+    pub no_sniff: bool,
+}
+
+const JSON: &str = "application/json";
+
+#[derive(Serialize)]
+struct List<T> {
+    kind: &'static str,
+    #[serde(rename = "apiVersion")]
+    api_version: String,
+    metadata: Value,
+    items: Vec<T>,
+}
+
+#[derive(Serialize)]
+struct Partial<'a> {
+    kind: &'static str,
+    #[serde(rename = "apiVersion")]
+    api_version: &'a str,
+    metadata: &'a ObjectMeta,
+}
+
+fn partial<'a>(cm: &'a ConfigMap, api_version: &'a str) -> Partial<'a> {
+    Partial { kind: "PartialObjectMetadata", api_version, metadata: &cm.metadata }
+}
+
+/// isPrettyPrint (negotiation/negotiate.go): asked for, or for human eyes.
+fn pretty(query: &Query, user_agent: &str) -> bool {
+    match query.get("pretty") {
+        Some(v) if !v.is_empty() => matches!(v, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+        _ => ["curl", "Wget", "Mozilla/5.0"].iter().any(|a| user_agent.starts_with(a)),
+    }
+}
+
+fn json<T: Serialize>(value: &T, pretty: bool) -> Vec<u8> {
+    let written = match pretty {
+        true => serde_json::to_vec_pretty(value),
+        false => serde_json::to_vec(value).map(|mut bytes| {
+            bytes.push(b'\n');
+            bytes
+        }),
+    };
+    written.unwrap_or_default()
+}
+
+fn rendered(code: u16, body: Vec<u8>) -> Rendered {
+    Rendered { code, content_type: JSON, body, warnings: Vec::new(), no_sniff: false }
+}
+
+pub fn error(status: Status, query: &Query, user_agent: &str) -> Rendered {
+    rendered(status.code, json(&status.to_json(), pretty(query, user_agent)))
+}
+
+/// Answers that have one form only.
+pub fn plain(answer: Answer, request: &Request) -> Rendered {
+    match answer.body {
+        Body::Text(text) => Rendered {
+            content_type: "text/plain; charset=utf-8",
+            ..rendered(answer.code, text.into())
+        },
+        _ => self::answer(answer, &Form::Whole, request),
+    }
+}
+
+pub fn answer(answer: Answer, form: &Form, request: &Request) -> Rendered {
+    let pretty = pretty(&request.query, &request.user_agent);
+    let body = match &answer.body {
+        Body::Status(status) => return error(status.clone(), &request.query, &request.user_agent),
+        Body::Text(text) => text.as_bytes().to_vec(),
+        Body::Json(value) => json(value, pretty),
+        Body::Object(cm) => match object(cm, form, &request.query, pretty) {
+            Ok(body) => body,
+            Err(status) => return error(status, &request.query, &request.user_agent),
+        },
+        Body::List { items, revision } => {
+            let items: Vec<&ConfigMap> = items.iter().map(|i| &**i).collect();
+            match list(&items, *revision, form, &request.query, pretty) {
+                Ok(body) => body,
+                Err(status) => return error(status, &request.query, &request.user_agent),
+            }
+        }
+    };
+    rendered(answer.code, body)
+}
+
+fn object(cm: &ConfigMap, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>, Status> {
+    Ok(match form {
+        Form::Whole => json(cm, pretty),
+        Form::Partial(v) => json(&partial(cm, &format!("meta.k8s.io/{v}")), pretty),
+        Form::PartialList(_) => {
+            let text = "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)";
+            return Err(Status::not_acceptable(text.into(), None));
+        }
+        Form::Table(v) => {
+            let revision = &cm.metadata.resource_version;
+            json(&table(&[cm], v, revision, query)?, pretty)
+        }
+    })
+}
+
+fn list(
+    items: &[&ConfigMap],
+    revision: u64,
+    form: &Form,
+    query: &Query,
+    pretty: bool,
+) -> Result<Vec<u8>, Status> {
+    let metadata = json!({"resourceVersion": revision.to_string()});
+    Ok(match form {
+        Form::Whole => {
+            let items = items.iter().map(|cm| Item(cm)).collect();
+            json(&List { kind: "ConfigMapList", api_version: "v1".into(), metadata, items }, pretty)
+        }
+        Form::PartialList(v) => {
+            let api_version = format!("meta.k8s.io/{v}");
+            let items = items.iter().map(|cm| partial(cm, &api_version)).collect();
+            let kind = "PartialObjectMetadataList";
+            json(&List { kind, api_version: api_version.clone(), metadata, items }, pretty)
+        }
+        Form::Partial(_) => {
+            let text = "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)";
+            return Err(Status::not_acceptable(text.into(), None));
+        }
+        Form::Table(v) => json(&table(items, v, &revision.to_string(), query)?, pretty),
+    })
+}
+
+/// metav1.Table with the columns kubectl prints (pkg/printers/internalversion).
+fn table(items: &[&ConfigMap], v: &str, revision: &str, query: &Query) -> Result<Value, Status> {
+    let include = query.get("includeObject").unwrap_or("Metadata");
+    let api_version = format!("meta.k8s.io/{v}");
+    let row = |cm: &&ConfigMap| -> Result<Value, Status> {
+        let object = match include {
+            "" | "Metadata" => json!(partial(cm, &api_version)),
+            "Object" => json!(cm),
+            "None" => Value::Null,
+            other => {
+                let other = gostr::quote(other);
+                return Err(Status::bad_request(format!(
+                    "Unable to convert to Table as requested: includeObject: Invalid value: {other}: must be 'Metadata', 'Object', 'None', or empty"
+                )));
+            }
+        };
+        let count = cm.data.len() + cm.binary_data.len();
+        let age = age(&cm.metadata.creation_timestamp);
+        Ok(json!({"cells": [cm.metadata.name, count, age], "object": object}))
+    };
+    let rows = items.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let column = |name: &str, format: &str, description: &str| {
+        json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0})
+    };
+    Ok(json!({
+        "kind": "Table", "apiVersion": api_version,
+        "metadata": {"resourceVersion": revision},
+        "columnDefinitions": [
+            column("Name", "name", "The ConfigMap's name."),
+            column("Data", "", "How many keys it has."),
+            column("Age", "", "How long it has existed."),
+        ],
+        "rows": rows,
+    }))
+}
+
+/// duration.HumanDuration since a time.
+fn age(created: &str) -> String {
+    let (Some(then), Some(now)) = (gostr::seconds(created), gostr::seconds(&gostr::now())) else {
+        return "<unknown>".into();
+    };
+    human((now - then).max(0))
+}
+
+fn human(s: i64) -> String {
+    let (minutes, hours, days) = (s / 60, s / 3600, s / 86_400);
+    let years = days / 365;
+    let two = |a: i64, ua: &str, b: i64, ub: &str| match b {
+        0 => format!("{a}{ua}"),
+        b => format!("{a}{ua}{b}{ub}"),
+    };
+    match () {
+        () if s < 120 => format!("{s}s"),
+        () if minutes < 10 => two(minutes, "m", s % 60, "s"),
+        () if minutes < 180 => format!("{minutes}m"),
+        () if hours < 8 => two(hours, "h", minutes % 60, "m"),
+        () if hours < 48 => format!("{hours}h"),
+        () if days < 8 => two(days, "d", hours % 24, "h"),
+        () if days < 730 => format!("{days}d"),
+        () if years < 8 => two(years, "y", days % 365, "d"),
+        () => format!("{years}y"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_short() {
+        let cases = [(5, "5s"), (125, "2m5s"), (600, "10m"), (3 * 3600 + 60, "3h1m"), (86_400 * 9, "9d")];
+        for (seconds, text) in cases {
+            assert_eq!(human(seconds), text);
+        }
+    }
+
+    #[test]
+    fn humans_get_indented_json() {
+        assert!(pretty(&Query::default(), "curl/8"));
+        assert!(!pretty(&Query::parse("pretty=false"), "curl/8"));
+        assert!(pretty(&Query::parse("pretty=1"), "kubectl"));
+    }
+}

@@ -1,0 +1,224 @@
+//! What a request asks for: the path and method as the API's words (verb,
+//! resource, namespace, name), and its query parameters. The twin of
+//! apiserver/pkg/endpoints/request/requestinfo.go. Pure.
+
+use crate::field::FieldError;
+use crate::gostr;
+use crate::patch::FieldValidation;
+use crate::status::Status;
+use crate::validate;
+
+/// The parts of a path below /api/v1, or the path itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Target {
+    pub path: String,
+    pub verb: String,
+    /// Empty for a request that isn't about a resource.
+    pub resource: String,
+    pub subresource: String,
+    pub group: String,
+    pub namespace: String,
+    pub name: String,
+}
+
+impl Target {
+    pub fn of(method: &str, path: &str, query: &Query) -> Target {
+        let path = percent_decode(path, false);
+        let mut target = Target { verb: method.to_lowercase(), path, ..Target::default() };
+        let parts: Vec<String> =
+            target.path.trim_matches('/').split('/').map(str::to_string).collect();
+        let rest = match parts.first().map(String::as_str) {
+            Some("api") if parts.len() >= 3 => &parts[2..],
+            Some("apis") if parts.len() >= 4 => {
+                target.group = parts[1].clone();
+                &parts[3..]
+            }
+            _ => return target,
+        };
+        target.resource_parts(method, rest, query);
+        target
+    }
+
+    fn resource_parts(&mut self, method: &str, mut parts: &[String], query: &Query) {
+        if parts[0] == "namespaces" && parts.len() > 1 {
+            self.namespace = parts[1].clone();
+            let own = parts.get(2).is_none_or(|p| p == "status" || p == "finalize");
+            if !own {
+                parts = &parts[2..];
+            }
+        }
+        self.resource = parts[0].clone();
+        self.name = parts.get(1).cloned().unwrap_or_default();
+        self.subresource = parts.get(2).cloned().unwrap_or_default();
+        self.verb = match method {
+            "POST" => "create",
+            "GET" | "HEAD" => "get",
+            "PUT" => "update",
+            "PATCH" => "patch",
+            "DELETE" => "delete",
+            _ => "",
+        }
+        .into();
+        if !self.name.is_empty() {
+            return;
+        }
+        match self.verb.as_str() {
+            "get" => {
+                self.verb = if query.flag("watch") { "watch" } else { "list" }.into();
+                // A selector for one name makes RBAC's resourceNames apply.
+                if let Some(name) = query.get("fieldSelector").and_then(selected_name) {
+                    self.name = name.into();
+                }
+            }
+            "delete" => self.verb = "deletecollection".into(),
+            _ => {}
+        }
+    }
+}
+
+/// The name a field selector asks for, if it asks for exactly one.
+pub fn selected_name(selector: &str) -> Option<&str> {
+    selector.split(',').find_map(|term| {
+        let name = term.trim().strip_prefix("metadata.name=")?;
+        let name = name.strip_prefix('=').unwrap_or(name);
+        (!name.is_empty() && !name.contains(['/', '%', '='])).then_some(name)
+    })
+}
+
+fn percent_decode(text: &str, plus: bool) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = bytes.get(i + 1..i + 3).and_then(|h| std::str::from_utf8(h).ok());
+        match (bytes[i], hex.and_then(|h| u8::from_str_radix(h, 16).ok())) {
+            (b'%', Some(byte)) => {
+                out.push(byte);
+                i += 3;
+            }
+            (b'+', _) if plus => {
+                out.push(b' ');
+                i += 1;
+            }
+            (byte, _) => {
+                out.push(byte);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// The query parameters, decoded, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub fn parse(text: &str) -> Query {
+        let pairs = text.split('&').filter(|p| !p.is_empty()).map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (percent_decode(name, true), percent_decode(value, true))
+        });
+        Query(pairs.collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect()
+    }
+
+    /// A boolean as apimachinery reads one: present and not "false" or "0".
+    pub fn flag(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|v| !matches!(v.to_lowercase().as_str(), "false" | "0"))
+    }
+}
+
+/// The options of a write.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    pub dry_run: bool,
+    pub field_manager: String,
+    pub field_validation: FieldValidation,
+}
+
+impl WriteOptions {
+    /// `kind` is the options' kind in refusals: CreateOptions, UpdateOptions, PatchOptions.
+    pub fn of(query: &Query, kind: &str) -> Result<WriteOptions, Status> {
+        let mut errors = Vec::new();
+        if kind == "PatchOptions" && query.get("force").is_some() {
+            errors.push(FieldError::forbidden("force", "may not be specified for non-apply patch"));
+        }
+        let field_manager = query.get("fieldManager").unwrap_or_default().to_string();
+        validate::manager(&field_manager, "fieldManager", &mut errors);
+        let dry_run = dry_run(&query.all("dryRun"), &mut errors);
+        let field_validation = match query.get("fieldValidation").unwrap_or_default() {
+            "" | "Warn" => FieldValidation::Warn,
+            "Ignore" => FieldValidation::Ignore,
+            "Strict" => FieldValidation::Strict,
+            other => {
+                let supported = ["", "Ignore", "Strict", "Warn"];
+                let printed = gostr::quote(other);
+                errors.push(FieldError::not_supported("fieldValidation", printed, &supported));
+                FieldValidation::Warn
+            }
+        };
+        if !errors.is_empty() {
+            return Err(Status::invalid("meta.k8s.io", kind, "", &errors));
+        }
+        Ok(WriteOptions { dry_run, field_manager, field_validation })
+    }
+}
+
+/// ValidateDryRun: "All" is the only value there is.
+pub fn dry_run(values: &[&str], errors: &mut Vec<FieldError>) -> bool {
+    if values.iter().any(|v| *v != "All") {
+        let printed = serde_json::to_string(values).unwrap_or_default();
+        errors.push(FieldError::not_supported("dryRun", printed, &["All"]));
+    }
+    !values.is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(method: &str, url: &str) -> Target {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        Target::of(method, path, &Query::parse(query))
+    }
+
+    #[test]
+    fn verbs_and_parts() {
+        let t = target("PATCH", "/api/v1/namespaces/ns/configmaps/a%2Eb?x=y");
+        assert_eq!((t.verb.as_str(), t.resource.as_str()), ("patch", "configmaps"));
+        assert_eq!((t.namespace.as_str(), t.name.as_str()), ("ns", "a.b"));
+        assert_eq!(target("GET", "/api/v1/configmaps").verb, "list");
+        assert_eq!(target("GET", "/api/v1/configmaps?watch=true").verb, "watch");
+        assert_eq!(target("DELETE", "/api/v1/namespaces/ns/configmaps").verb, "deletecollection");
+        let t = target("GET", "/api/v1/namespaces/ns");
+        assert_eq!((t.resource.as_str(), t.name.as_str()), ("namespaces", "ns"));
+        assert_eq!(t.namespace, "ns");
+        let t = target("GET", "/api/v1");
+        assert_eq!((t.verb.as_str(), t.resource.as_str()), ("get", ""));
+    }
+
+    #[test]
+    fn a_name_selector_is_a_name() {
+        let t = target("GET", "/api/v1/namespaces/ns/configmaps?fieldSelector=metadata.name%3Dx");
+        assert_eq!((t.verb.as_str(), t.name.as_str()), ("list", "x"));
+    }
+
+    #[test]
+    fn options() {
+        let parse = |q: &str| WriteOptions::of(&Query::parse(q), "CreateOptions");
+        assert!(parse("dryRun=All&fieldManager=me").unwrap().dry_run);
+        assert_eq!(
+            parse("dryRun=some").unwrap_err().message,
+            "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"some\"]: supported values: \"All\""
+        );
+        assert!(parse("fieldValidation=x").is_err());
+    }
+}

@@ -1,0 +1,124 @@
+//! What the server holds: objects, users, policies, one revision counter. All
+//! changes of ConfigMaps pass through `store` and `remove`. No HTTP here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::auth::Subject;
+use crate::gostr;
+use crate::object::ConfigMap;
+
+/// Where revisions start: a new cluster's first user object is not number 1 either.
+const FIRST_REVISION: u64 = 200;
+
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    pub name: String,
+    pub uid: String,
+    pub revision: u64,
+    pub created: String,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// spec.finalizers: "kubernetes", and whatever else keeps it alive.
+    pub finalizers: Vec<String>,
+    /// Since when it is being deleted.
+    pub terminating: Option<String>,
+    /// Terminating for good, whatever it holds (for tests).
+    pub held: bool,
+}
+
+#[derive(Debug)]
+pub struct State {
+    revision: u64,
+    pub namespaces: BTreeMap<String, Namespace>,
+    config_maps: BTreeMap<(String, String), Arc<ConfigMap>>,
+    /// By token.
+    pub users: HashMap<String, Subject>,
+    /// ConfigMaps a namespace may hold.
+    pub quotas: BTreeMap<String, u64>,
+    /// Namespace and key an admission policy refuses.
+    pub forbidden_keys: BTreeSet<(String, String)>,
+}
+
+impl State {
+    pub fn new(admin_token: &str) -> State {
+        let mut state = State {
+            revision: FIRST_REVISION,
+            namespaces: BTreeMap::new(),
+            config_maps: BTreeMap::new(),
+            users: HashMap::from([(admin_token.into(), Subject::Admin)]),
+            quotas: BTreeMap::new(),
+            forbidden_keys: BTreeSet::new(),
+        };
+        for name in crate::namespaces::IMMORTAL {
+            state.create_namespace(name);
+        }
+        state
+    }
+
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub fn next_revision(&mut self) -> u64 {
+        self.revision += 1;
+        self.revision
+    }
+
+    /// Creates a namespace unless it is there.
+    pub fn create_namespace(&mut self, name: &str) -> &mut Namespace {
+        let revision = if self.namespaces.contains_key(name) { 0 } else { self.next_revision() };
+        self.namespaces.entry(name.into()).or_insert_with(|| Namespace {
+            name: name.into(),
+            uid: crate::random::uid(),
+            revision,
+            created: gostr::now(),
+            labels: BTreeMap::from([("kubernetes.io/metadata.name".into(), name.into())]),
+            annotations: BTreeMap::new(),
+            finalizers: vec!["kubernetes".into()],
+            terminating: None,
+            held: false,
+        })
+    }
+
+    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Arc<ConfigMap>> {
+        self.config_maps.get(&(namespace.to_string(), name.to_string()))
+    }
+
+    /// The ConfigMaps of a namespace, or of all with "".
+    pub fn config_maps(&self, namespace: &str) -> impl Iterator<Item = &Arc<ConfigMap>> {
+        let all = self.config_maps.values();
+        all.filter(move |cm| namespace.is_empty() || cm.metadata.namespace == namespace)
+    }
+
+    /// Stores an object at a new revision.
+    pub fn store(&mut self, mut cm: ConfigMap) -> Arc<ConfigMap> {
+        cm.metadata.resource_version = self.next_revision().to_string();
+        let cm = Arc::new(cm);
+        let key = (cm.metadata.namespace.clone(), cm.metadata.name.clone());
+        self.config_maps.insert(key, Arc::clone(&cm));
+        cm
+    }
+
+    /// Removes an object, at a new revision too.
+    pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
+        let removed = self.config_maps.remove(&(namespace.to_string(), name.to_string()))?;
+        self.next_revision();
+        self.reap(namespace);
+        Some(removed)
+    }
+
+    /// Removes a terminating namespace that nothing keeps any more: the
+    /// namespace controller's part, which a bare API server doesn't have.
+    pub fn reap(&mut self, namespace: &str) {
+        let Some(ns) = self.namespaces.get(namespace) else { return };
+        let kept = ns.terminating.is_none()
+            || ns.held
+            || ns.finalizers.iter().any(|f| f != "kubernetes")
+            || self.config_maps(namespace).next().is_some();
+        if !kept {
+            self.namespaces.remove(namespace);
+            self.next_revision();
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Every request of requests.json, on mapstore-dev and on the real
+//! kube-apiserver: status, headers and bodies have to agree.
+//!
+//! Needs MAPSTORE_APISERVER_DIR, the folder with the built launcher and
+//! server; MAPSTORE_COMPARE_ONLY=text runs the sequences whose name has it.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use mapstore_dev::{DevServer, Rule};
+use serde_json::{Value, json};
+use support::client::{Answer, Endpoint};
+use support::normal::Normal;
+use support::real::Real;
+use support::sequence::{self, Memory, Sequence, Step};
+
+/// One of the two servers, with what one sequence knows of it.
+struct Side {
+    endpoint: Endpoint,
+    tokens: BTreeMap<String, String>,
+    memory: Memory,
+    normal: Normal,
+}
+
+impl Side {
+    fn new(endpoint: &Endpoint, admin: &str) -> Side {
+        let tokens = BTreeMap::from([
+            (String::new(), admin.to_string()),
+            ("unknown".into(), "nobody-has-this-token".into()),
+        ]);
+        Side { endpoint: endpoint.clone(), tokens, memory: Memory::default(), normal: Normal::default() }
+    }
+
+    fn send(&mut self, step: &Step, namespace: &str) -> Value {
+        let ready = step.ready(namespace, &self.memory);
+        let mut headers = ready.headers;
+        if let Some(token) = self.tokens.get(&step.user) {
+            headers.push(("Authorization", format!("Bearer {token}")));
+        }
+        let answer: Answer = self
+            .endpoint
+            .send(&step.method, &ready.target, &headers, &ready.body)
+            .unwrap_or_else(|e| panic!("{} {}: {e}", step.method, ready.target));
+        self.memory.learn(&answer.json());
+        self.normal.answer(&answer)
+    }
+}
+
+fn act(step: &Step, namespace: &str, dev: &DevServer, real: &mut Real) {
+    match step.r#do.as_str() {
+        "terminate" => {
+            assert!(dev.terminate_namespace(namespace));
+            real.run(&json!({"cmd": "terminate_namespace", "name": namespace}));
+        }
+        "quota" => {
+            dev.set_quota(namespace, step.configmaps);
+            real.run(&json!({"cmd": "quota", "namespace": namespace, "configmaps": step.configmaps}));
+        }
+        "policy" => {
+            dev.forbid_key(namespace, "forbidden");
+            real.run(&json!({"cmd": "admission_policy", "namespace": namespace}));
+        }
+        other => panic!("requests.json: unknown do {other:?}"),
+    }
+}
+
+/// Runs a sequence on both; returns what differs.
+fn run(sequence: &Sequence, namespace: &str, dev: &DevServer, real: &mut Real) -> (usize, Vec<String>) {
+    dev.create_namespace(namespace);
+    real.run(&json!({"cmd": "namespace", "name": namespace}));
+    let dev_endpoint = Endpoint::new(&dev.url(), dev.ca_pem());
+    let mut a = Side::new(&dev_endpoint, dev.admin_token());
+    let mut b = Side::new(&real.endpoint, &real.token);
+    for (name, rules) in &sequence.users {
+        let parsed: Vec<Rule> = serde_json::from_value(rules.clone()).expect("rules");
+        a.tokens.insert(name.clone(), dev.add_user(name, namespace, parsed).token);
+        let user = real.run(
+            &json!({"cmd": "user", "name": name, "namespace": namespace, "rules": rules}),
+        );
+        b.tokens.insert(name.clone(), user["token"].as_str().expect("a token").into());
+    }
+    let (mut compared, mut differences) = (0, Vec::new());
+    for (i, step) in sequence.steps.iter().enumerate() {
+        if !step.r#do.is_empty() {
+            act(step, namespace, dev, real);
+            continue;
+        }
+        let (ours, theirs) = (a.send(step, namespace), b.send(step, namespace));
+        compared += 1;
+        if step.differs.is_empty() == (ours != theirs) {
+            let path = &step.path;
+            let what = format!("{}, step {}: {} {path}", sequence.name, i + 1, step.method);
+            differences.push(format!("{what}\n{}", difference(&ours, &theirs)));
+        }
+    }
+    (compared, differences)
+}
+
+fn difference(ours: &Value, theirs: &Value) -> String {
+    let pretty = |v: &Value| serde_json::to_string_pretty(v).unwrap_or_default();
+    let (ours, theirs) = (pretty(ours), pretty(theirs));
+    if ours == theirs {
+        return "  marked as different, but isn't".into();
+    }
+    let only = |a: &str, b: &str, mark: &str| -> String {
+        let there: Vec<&str> = b.lines().collect();
+        let lines = a.lines().filter(|l| !there.contains(l)).take(12);
+        lines.map(|l| format!("  {mark} {}\n", l.chars().take(400).collect::<String>())).collect()
+    };
+    only(&ours, &theirs, "dev: ") + &only(&theirs, &ours, "real:")
+}
+
+#[test]
+fn answers_like_the_real_server() {
+    let Some(mut real) = Real::start() else {
+        panic!(
+            "MAPSTORE_APISERVER_DIR is not set: it names the folder tests/apiserver/build.sh fills"
+        );
+    };
+    let dev = DevServer::start().expect("mapstore-dev");
+    let only = std::env::var("MAPSTORE_COMPARE_ONLY").unwrap_or_default();
+    let (mut compared, mut differences) = (0, Vec::new());
+    for (i, sequence) in sequence::load().iter().enumerate() {
+        if sequence.name.contains(&only) {
+            let (n, found) = run(sequence, &format!("seq-{i}"), &dev, &mut real);
+            compared += n;
+            differences.extend(found);
+        }
+    }
+    println!("{compared} requests compared, {} differ", differences.len());
+    assert!(differences.is_empty(), "\n{}", differences.join("\n"));
+    assert!(compared > 0, "no sequence has {only:?} in its name");
+}

@@ -1,0 +1,49 @@
+//! A key/value store over one Kubernetes ConfigMap.
+//!
+//! The store is blocking: every call returns within its deadline (ten seconds
+//! unless told otherwise) or as soon as its [`CancelToken`] is cancelled. It
+//! brings its own I/O thread and must not be called from async code: there it
+//! returns an error; use `spawn_blocking`.
+//!
+//! ```no_run
+//! use mapstore::Store;
+//!
+//! # fn main() -> mapstore::Result<()> {
+//! let store = Store::open("my-settings")?;
+//! store.set("colour", "blue")?;
+//! assert_eq!(store.get("colour")?.as_deref(), Some(&b"blue"[..]));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What every call promises is written in `docs/contract.md`, and why it is
+//! built as it is in `docs/design.md`.
+
+#![warn(missing_docs)]
+
+mod api;
+mod batch;
+mod cache;
+mod call;
+mod config;
+mod connection;
+mod entry;
+mod error;
+mod exec;
+mod options;
+mod outcome;
+mod process;
+mod reader;
+mod retry;
+mod runtime;
+mod status;
+mod store;
+mod verify;
+mod writer;
+
+pub use cache::{Snapshot, Usage, Value};
+pub use call::{Call, CancelToken};
+pub use entry::{MAX_KEY_BYTES, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision};
+pub use error::{Error, ErrorKind, Result};
+pub use options::{Cache, Options};
+pub use store::{Store, Written, verify_connection};

@@ -1,0 +1,121 @@
+//! How a store is to be opened.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::call::{Call, DEFAULT_TIMEOUT};
+use crate::error::Result;
+use crate::store::Store;
+
+/// Where reads come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cache {
+    /// Every read asks the API server: always the newest.
+    #[default]
+    None,
+    /// Reads come from memory; the map is read once at open. For a map that
+    /// usually only this process writes: another writer's change is noticed at
+    /// the next own write or `refresh`, and is never overwritten.
+    Exclusive,
+}
+
+/// Where the ConfigMap is and how the store treats it.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use mapstore::{Cache, Options};
+/// # fn main() -> mapstore::Result<()> {
+/// let store = Options::new("my-settings")
+///     .namespace("prod")
+///     .cache(Cache::Exclusive)
+///     .timeout(Duration::from_secs(5))
+///     .open()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) name: String,
+    pub(crate) namespace: Option<String>,
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) context: Option<String>,
+    pub(crate) cache: Cache,
+    pub(crate) timeout: Duration,
+    pub(crate) text_values: bool,
+}
+
+impl Options {
+    /// The ConfigMap `name`, everything else by default.
+    pub fn new(name: impl Into<String>) -> Self {
+        Options {
+            name: name.into(),
+            namespace: None,
+            kubeconfig: None,
+            context: None,
+            cache: Cache::None,
+            timeout: DEFAULT_TIMEOUT,
+            text_values: false,
+        }
+    }
+
+    /// The namespace. Otherwise: `NAMESPACE`, the kubeconfig's context, the
+    /// service account's, `default`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// A kubeconfig file. Otherwise: `MAPSTORE_CLUSTER_CONFIG_PATH`,
+    /// `KUBECONFIG`, the service account in a pod, `~/.kube/config`.
+    pub fn kubeconfig(mut self, path: impl Into<PathBuf>) -> Self {
+        self.kubeconfig = Some(path.into());
+        self
+    }
+
+    /// The context in the kubeconfig. Otherwise its `current-context`.
+    pub fn context(mut self, context: impl Into<String>) -> Self {
+        self.context = Some(context.into());
+        self
+    }
+
+    /// Where reads come from; [`Cache::None`] by default.
+    pub fn cache(mut self, cache: Cache) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// The deadline of every call that doesn't set its own, opening included:
+    /// 1 ms to 24 h, 10 s by default.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// New keys whose value is valid UTF-8 go to `data`, readable for kubectl,
+    /// instead of `binaryData`. Keys that exist stay where they are.
+    pub fn text_values(mut self, text: bool) -> Self {
+        self.text_values = text;
+        self
+    }
+
+    /// Opens the store. [`Cache::None`] sends nothing; [`Cache::Exclusive`]
+    /// reads the map once.
+    pub fn open(self) -> Result<Store> {
+        self.open_with(&Call::new())
+    }
+
+    /// [`open`](Self::open) with its own deadline and cancel token.
+    pub fn open_with(self, call: &Call) -> Result<Store> {
+        Store::open_options(self, call)
+    }
+
+    /// Whether a store opened like this could work: reaches the cluster and
+    /// has the rights to read, write and (for a missing map) create it.
+    /// Changes nothing.
+    pub fn verify_connection(mut self, call: &Call) -> Result<()> {
+        self.cache = Cache::None;
+        let store = self.open_with(call)?;
+        store.with(call).verify_connection()
+    }
+}

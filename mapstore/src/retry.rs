@@ -1,0 +1,113 @@
+//! What is tried again, and how long that may go on: always within the
+//! caller's deadline.
+//!
+//! | what came back                     | a read                     | a write                              |
+//! |------------------------------------|----------------------------|--------------------------------------|
+//! | nothing was sent (refused, no DNS) | again, backing off         | again, backing off: nothing happened |
+//! | an untrusted certificate           | once, with files read anew | once, with files read anew           |
+//! | silence, a cut answer              | again, on a new connection | the same again: its revision fences  |
+//! | 500, 502, 503, 504                 | again, backing off         | the same again: its revision fences  |
+//! | 429                                | after Retry-After          | after Retry-After: not applied       |
+//! | 401, credentials that can be renewed | once, renewed            | once, renewed: not applied           |
+//! | 409                                | -                          | looks, plans anew, backing off       |
+//! | anything else                      | fails                      | fails                                |
+//!
+//! Backing off: full jitter under 50 ms, doubled each time, at most 2 s
+//! ("Exponential Backoff And Jitter", AWS Architecture Blog).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::api::{Failure, Try};
+use crate::error::ErrorKind;
+use crate::process;
+use crate::runtime::Limits;
+
+const FIRST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// The tries of one call.
+pub(crate) struct Retry {
+    limits: Arc<Limits>,
+    tries: u32,
+    renewed: bool,
+    reread: bool,
+}
+
+impl Retry {
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Retry { limits, tries: 0, renewed: false, reread: false }
+    }
+
+    pub fn limits(&self) -> &Arc<Limits> {
+        &self.limits
+    }
+
+    /// The first try leaves half of the time for another one: the pooled
+    /// connection it may have used can be dead without anybody knowing.
+    pub fn next_try(&mut self) -> Try {
+        let now = Instant::now();
+        let left = self.limits.deadline.saturating_duration_since(now);
+        let until = if self.tries == 0 { now + left / 2 } else { self.limits.deadline };
+        self.tries += 1;
+        Try { until }
+    }
+
+    /// Waits for the moment to repeat a request that changed nothing. Gives
+    /// the failure back if that would not help, or not in time.
+    pub async fn again(&mut self, failure: Failure, can_renew: bool) -> Result<(), Failure> {
+        let at_least = match &failure {
+            Failure::NotSent(error) if error.kind() == ErrorKind::Config => {
+                if std::mem::replace(&mut self.reread, true) {
+                    return Err(failure);
+                }
+                None
+            }
+            Failure::NotSent(_) | Failure::Silence(_) => None,
+            Failure::Refused(refusal) => match refusal.code {
+                401 if can_renew && !self.renewed => {
+                    self.renewed = true;
+                    return Ok(());
+                }
+                429 => refusal.retry_after,
+                500 | 502 | 503 | 504 if !refusal.request_too_large() => refusal.retry_after,
+                _ => return Err(failure),
+            },
+            Failure::Fatal(_) => return Err(failure),
+        };
+        if self.pause(at_least).await { Ok(()) } else { Err(failure) }
+    }
+
+    /// Backs off. `false`, at once, if the deadline would be over by then.
+    pub async fn pause(&self, at_least: Option<Duration>) -> bool {
+        let pause = jitter(self.tries).max(at_least.unwrap_or_default());
+        if Instant::now() + pause >= self.limits.deadline {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+
+    pub fn is_over(&self) -> bool {
+        Instant::now() >= self.limits.deadline
+    }
+}
+
+fn jitter(tries: u32) -> Duration {
+    let most = (FIRST * 2u32.pow(tries.saturating_sub(1).min(8))).min(LONGEST);
+    let random = u32::from_ne_bytes(process::random());
+    most.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_stays_in_its_bounds() {
+        for tries in [0, 1, 2, 5, 40, u32::MAX] {
+            assert!(jitter(tries) <= LONGEST);
+        }
+        assert!(jitter(1) <= FIRST);
+    }
+}

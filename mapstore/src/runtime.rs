@@ -1,0 +1,458 @@
+//! The internal tokio runtime, and the only place that blocks.
+//!
+//! One I/O thread for all stores of the process, at most three blocking ones
+//! for name look-ups and credential plugins. The threads block every signal:
+//! a signal of the host never runs a handler on them, and a connection that
+//! the server closed can't raise SIGPIPE in the host (tokio writes without
+//! MSG_NOSIGNAL; the signal is sent to the thread that writes). For the same
+//! reason nothing is polled on the caller's thread: it only waits.
+//!
+//! The runtime starts with the first store and ends with the last one. A
+//! forked child never touches its parent's: it starts its own.
+
+use std::future::Future;
+use std::mem::ManuallyDrop;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::call::{CancelToken, Wake};
+use crate::error::{Error, ErrorKind, Result};
+use crate::process;
+
+/// How long after the deadline the caller still waits for the I/O thread's
+/// own, better informed, verdict.
+const GRACE: Duration = Duration::from_millis(40);
+
+/// How long the last store to go waits for the I/O thread to end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// A handle to the runtime of this process. The last one to go stops it.
+pub(crate) struct Runtime {
+    generation: u64,
+    tokio: ManuallyDrop<tokio::runtime::Runtime>,
+}
+
+/// Where this process keeps its runtime. A child must not wait for a lock that
+/// its parent held at the fork, so each process uses its own slot.
+struct Slot {
+    generation: u64,
+    current: Mutex<Weak<Runtime>>,
+}
+
+static SLOT: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
+
+fn slot() -> &'static Slot {
+    let generation = process::generation();
+    let seen = SLOT.load(Ordering::Acquire);
+    // SAFETY: slots are leaked, never freed.
+    if let Some(slot) = unsafe { seen.as_ref() }
+        && slot.generation == generation
+    {
+        return slot;
+    }
+    let fresh = Box::into_raw(Box::new(Slot { generation, current: Mutex::new(Weak::new()) }));
+    match SLOT.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: published just now, never freed.
+        Ok(_) => unsafe { &*fresh },
+        Err(_) => {
+            // SAFETY: never published.
+            drop(unsafe { Box::from_raw(fresh) });
+            slot()
+        }
+    }
+}
+
+impl Runtime {
+    /// The runtime of this process, started if there is none.
+    pub fn get() -> Result<Arc<Runtime>> {
+        refuse_async_context()?;
+        let slot = slot();
+        let mut current = slot.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = current.upgrade() {
+            return Ok(runtime);
+        }
+        let runtime = Arc::new(Runtime { generation: slot.generation, tokio: ManuallyDrop::new(start()?) });
+        *current = Arc::downgrade(&runtime);
+        Ok(runtime)
+    }
+
+    /// `Forked` in a child of the process that started this runtime.
+    pub fn check_fork(&self) -> Result<()> {
+        if self.generation == process::generation() {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forked,
+            "store",
+            "it was opened before this process was forked; open it again in the child",
+        ))
+    }
+
+    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
+        self.tokio.enter()
+    }
+
+    /// Runs `work` on the I/O thread and waits: for its answer, the deadline,
+    /// the cancel token or `close`, whichever is first. Work that lost is
+    /// dropped, and with it its connection.
+    pub fn run<T, F>(&self, limits: &Limits, closing: &Closing, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        refuse_async_context()?;
+        let waiter = Arc::new(Waiter::<T>::default());
+        let wake: Arc<dyn Wake> = waiter.clone();
+        if let Some(token) = &limits.cancel {
+            token.register(Arc::downgrade(&wake));
+        }
+        closing.token.register(Arc::downgrade(&wake));
+        limits.check(closing)?;
+
+        let answer_to = Answer(waiter.clone());
+        let task = self.tokio.spawn(async move { answer_to.deliver(work.await) });
+        let outcome = waiter.wait(limits, closing);
+        if outcome.is_none() {
+            task.abort();
+        }
+        outcome.unwrap_or_else(|| Err(limits.verdict(closing)))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if self.generation != process::generation() {
+            // The parent's threads don't exist here: stopping them would wait for ever.
+            return;
+        }
+        // SAFETY: taken once, here.
+        let tokio = unsafe { ManuallyDrop::take(&mut self.tokio) };
+        if tokio::runtime::Handle::try_current().is_ok() {
+            tokio.shutdown_background();
+        } else {
+            tokio.shutdown_timeout(LAST_WORDS);
+        }
+    }
+}
+
+fn start() -> Result<tokio::runtime::Runtime> {
+    // New threads inherit the mask; set before they exist there is no moment without it.
+    let _blocked = SignalsBlocked::new();
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(3)
+        .thread_name("mapstore-io")
+        .thread_keep_alive(Duration::from_secs(5))
+        .on_thread_start(|| std::mem::forget(SignalsBlocked::new()))
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::Internal, "runtime", format!("can't start the I/O thread: {error}"))
+                .with_source(error)
+        })
+}
+
+/// Blocks all signals on this thread; restores the mask when dropped.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn new() -> Self {
+        // SAFETY: both sets are valid for writing; the call can't fail with them.
+        unsafe {
+            let mut all = std::mem::zeroed();
+            let mut before = std::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            SignalsBlocked(before)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set was filled in by `new`.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
+    }
+}
+
+/// Blocking on a tokio worker would stop every other task of it, so it is an
+/// error in every build. A thread of `spawn_blocking` may block.
+pub(crate) fn refuse_async_context() -> Result<()> {
+    if tokio::runtime::Handle::try_current().is_err() || !in_async_task() {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "calling thread",
+        "mapstore blocks and was called from async code; call it inside tokio::task::spawn_blocking",
+    ))
+}
+
+/// Whether the current code is polled by a tokio runtime. Tokio has no
+/// question for that, but it gives every poll a budget and blocking threads
+/// none: a budget that runs out tells.
+fn in_async_task() -> bool {
+    const MORE_THAN_A_BUDGET: usize = 256;
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..MORE_THAN_A_BUDGET {
+        if !tokio::task::coop::has_budget_remaining() {
+            return true;
+        }
+        match tokio::task::coop::poll_proceed(&mut context) {
+            std::task::Poll::Ready(restore) => restore.made_progress(),
+            std::task::Poll::Pending => return true,
+        }
+    }
+    false
+}
+
+/// What bounds one call.
+pub(crate) struct Limits {
+    pub timeout: Duration,
+    pub deadline: Instant,
+    pub cancel: Option<CancelToken>,
+    pub write: WriteInFlight,
+    pub subject: String,
+}
+
+/// Set while a write may have reached the server and its answer hasn't arrived.
+#[derive(Clone, Default)]
+pub(crate) struct WriteInFlight(Arc<AtomicBool>);
+
+impl WriteInFlight {
+    pub fn set(&self, in_flight: bool) {
+        self.0.store(in_flight, Ordering::SeqCst);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Limits {
+    /// Refuses a call that is over before it begins.
+    pub fn check(&self, closing: &Closing) -> Result<()> {
+        if closing.is_closed() || self.is_cancelled() {
+            return Err(self.verdict(closing));
+        }
+        Ok(())
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+
+    /// Why a call ended without an answer, and what that means for a write.
+    fn verdict(&self, closing: &Closing) -> Error {
+        let outcome = if self.write.get() {
+            "; the write was already sent and may have been applied, or may yet be"
+        } else {
+            "; nothing was written"
+        };
+        if closing.is_closed() {
+            return Error::new(ErrorKind::Closed, &self.subject, format!("the store is closed{outcome}"));
+        }
+        if self.is_cancelled() {
+            return Error::new(
+                ErrorKind::Cancelled,
+                &self.subject,
+                format!("the call was cancelled{outcome}"),
+            );
+        }
+        self.overdue(None)
+    }
+
+    /// The deadline passed. `cause`: what went wrong until then.
+    pub fn overdue(&self, cause: Option<&Error>) -> Error {
+        let cause = cause.map(|error| format!("; last: {error}")).unwrap_or_default();
+        if self.write.get() {
+            return Error::new(
+                ErrorKind::OutcomeUnknown,
+                &self.subject,
+                format!(
+                    "no answer to the write within {:?}: it may have been applied, or may yet be; \
+                     read before writing again{cause}",
+                    self.timeout
+                ),
+            );
+        }
+        Error::new(
+            ErrorKind::Deadline,
+            &self.subject,
+            format!("no answer from the API server within {:?}; nothing was written{cause}", self.timeout),
+        )
+    }
+}
+
+/// Tells every call of a store that it was closed.
+#[derive(Clone, Default)]
+pub(crate) struct Closing {
+    token: CancelToken,
+}
+
+impl Closing {
+    pub fn close(&self) {
+        self.token.cancel();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.token.is_cancelled()
+    }
+}
+
+/// A caller that waits for one answer.
+struct Waiter<T> {
+    state: Mutex<Waiting<T>>,
+    changed: Condvar,
+}
+
+enum Waiting<T> {
+    ForAnswer,
+    Answered(Result<T>),
+    Woken,
+    Taken,
+}
+
+impl<T> Default for Waiter<T> {
+    fn default() -> Self {
+        Waiter { state: Mutex::new(Waiting::ForAnswer), changed: Condvar::new() }
+    }
+}
+
+impl<T: Send> Wake for Waiter<T> {
+    fn wake(&self) {
+        self.advance(Waiting::Woken);
+    }
+}
+
+impl<T> Waiter<T> {
+    fn advance(&self, to: Waiting<T>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, Waiting::ForAnswer) {
+            *state = to;
+            self.changed.notify_all();
+        }
+    }
+
+    /// The answer, or `None` if deadline, token or close came first.
+    fn wait(&self, limits: &Limits, closing: &Closing) -> Option<Result<T>> {
+        let last = limits.deadline + GRACE;
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if !matches!(*state, Waiting::ForAnswer) {
+                break;
+            }
+            let left = last.saturating_duration_since(Instant::now());
+            if left.is_zero() || limits.is_cancelled() || closing.is_closed() {
+                break;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        match std::mem::replace(&mut *state, Waiting::Taken) {
+            Waiting::Answered(answer) => Some(answer),
+            _ => None,
+        }
+    }
+}
+
+/// The task's side of a [`Waiter`]: answers even if the task panics.
+struct Answer<T>(Arc<Waiter<T>>);
+
+impl<T> Answer<T> {
+    fn deliver(self, answer: Result<T>) {
+        self.0.advance(Waiting::Answered(answer));
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.advance(Waiting::Answered(Err(Error::new(
+                ErrorKind::Internal,
+                "runtime",
+                "the I/O task panicked; this is a defect of mapstore, please report it",
+            ))));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(timeout: Duration) -> Limits {
+        Limits {
+            timeout,
+            deadline: Instant::now() + timeout,
+            cancel: None,
+            write: WriteInFlight::default(),
+            subject: "test".into(),
+        }
+    }
+
+    #[test]
+    fn async_code_is_refused_and_spawn_blocking_is_not() {
+        let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let refused = tokio.block_on(async { refuse_async_context() });
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidArgument);
+        tokio.block_on(async {
+            tokio::task::spawn_blocking(|| refuse_async_context().unwrap()).await.unwrap();
+        });
+        assert!(refuse_async_context().is_ok());
+        let _entered = tokio.enter();
+        assert!(refuse_async_context().is_ok());
+    }
+
+    #[test]
+    fn work_that_never_ends_ends_at_the_deadline() {
+        let runtime = Runtime::get().unwrap();
+        let started = Instant::now();
+        let limits = limits(Duration::from_millis(50));
+        let result: Result<()> = runtime.run(&limits, &Closing::default(), std::future::pending());
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Deadline);
+        assert!(started.elapsed() >= Duration::from_millis(50));
+    }
+
+    #[test]
+    fn an_io_thread_that_is_stuck_does_not_hold_the_caller() {
+        let runtime = Runtime::get().unwrap();
+        let limits = limits(Duration::from_millis(50));
+        let result: Result<()> = runtime.run(&limits, &Closing::default(), async {
+            std::thread::sleep(Duration::from_millis(300));
+            Ok(())
+        });
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Deadline);
+    }
+
+    #[test]
+    fn a_sent_write_is_unknown_at_the_deadline() {
+        let runtime = Runtime::get().unwrap();
+        let limits = limits(Duration::from_millis(20));
+        limits.write.set(true);
+        let result: Result<()> = runtime.run(&limits, &Closing::default(), std::future::pending());
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    }
+
+    #[test]
+    fn cancel_and_close_wake_the_caller() {
+        let runtime = Runtime::get().unwrap();
+        for close in [false, true] {
+            let token = CancelToken::new();
+            let closing = Closing::default();
+            let limits = Limits { cancel: Some(token.clone()), ..limits(Duration::from_secs(20)) };
+            let started = Instant::now();
+            let other = closing.clone();
+            let thread = std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(30));
+                if close { other.close() } else { token.cancel() }
+            });
+            let result: Result<()> = runtime.run(&limits, &closing, std::future::pending());
+            let kind = if close { ErrorKind::Closed } else { ErrorKind::Cancelled };
+            assert_eq!(result.unwrap_err().kind(), kind);
+            assert!(started.elapsed() < Duration::from_secs(10));
+            thread.join().unwrap();
+        }
+    }
+}

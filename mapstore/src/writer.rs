@@ -1,0 +1,346 @@
+//! Writes, one at a time: plans one against what is known of the map, sends
+//! it with that revision as its precondition, and goes on from what the
+//! outcome says. Also the only one who changes the cache, so that its states
+//! follow each other as the server's did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+use tokio::sync::Mutex;
+
+use crate::api::{Api, Failure, Object, Try};
+use crate::batch::{Base, Op, Patch, Plan, plan, sizes_after};
+use crate::cache::{CacheCell, Side, Snapshot, Version};
+use crate::error::{Error, ErrorKind, Result};
+use crate::outcome::{Verdict, judge};
+use crate::process;
+use crate::reader::again;
+use crate::retry::Retry;
+use crate::store::Written;
+
+pub(crate) struct Writer {
+    api: Arc<Api>,
+    /// Of a store that reads from memory.
+    cache: Option<Arc<CacheCell>>,
+    text_values: bool,
+    state: Mutex<State>,
+}
+
+/// What the writer knows of the map, besides the cache.
+#[derive(Default)]
+struct State {
+    /// Without a cache: the version last seen.
+    last: Option<Version>,
+    /// Keys that were found on another side than new ones go to, at `last`.
+    sides: BTreeMap<String, Side>,
+    /// Set where patch is refused: whole objects are read and written back.
+    without_patch: Option<Failure>,
+}
+
+/// What one write is planned on.
+struct Ground {
+    base: Base,
+    /// The object to edit, where patch is refused.
+    object: Option<Json>,
+}
+
+impl Writer {
+    pub fn new(api: Arc<Api>, cache: Option<Arc<CacheCell>>, text_values: bool) -> Self {
+        Writer { api, cache, text_values, state: Mutex::default() }
+    }
+
+    /// Makes `op` true of the map, whoever else writes.
+    pub async fn write(&self, op: &Op, retry: &mut Retry) -> Result<Written> {
+        let mut state = self.state.lock().await;
+        let stamp = stamp();
+        loop {
+            let ground = self.ground(&mut state, retry).await?;
+            let assumed = self.assumed_side(&state, op);
+            match plan(op, &ground.base, assumed, self.text_values, &stamp)? {
+                Plan::Nothing(version) => return Ok(Written::unchanged(version)),
+                Plan::Create => self.create(&mut state, retry).await?,
+                Plan::Patch(patch) => {
+                    let applied = self.deliver(&mut state, &ground, &patch, retry).await?;
+                    if let Some(version) = applied {
+                        self.record(&mut state, ground.base, &patch, &version);
+                        return Ok(Written::at(version, &patch.base));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads the map into the cache.
+    pub async fn refresh(&self, retry: &mut Retry) -> Result<()> {
+        let _one_at_a_time = self.state.lock().await;
+        self.reload(retry).await
+    }
+
+    async fn ground(&self, state: &mut State, retry: &mut Retry) -> Result<Ground> {
+        if state.without_patch.is_some() {
+            let object = self.ask(retry, "get", |at| self.api.read_object(at)).await?;
+            return Ok(match object {
+                Some(Object { json, snapshot }) => Ground { base: Base::Whole(snapshot), object: Some(json) },
+                None => Ground { base: Base::Missing, object: None },
+            });
+        }
+        let base = match (&self.cache, &state.last) {
+            (Some(cache), _) => Base::Whole(cache.load()),
+            (None, Some(version)) => Base::Version(version.clone()),
+            (None, None) => {
+                state.last = self.ask(retry, "get", |at| self.api.look(at)).await?;
+                state.last.clone().map_or(Base::Missing, Base::Version)
+            }
+        };
+        Ok(Ground { base, object: None })
+    }
+
+    /// Sends a patch until its outcome is known. `None`: it was not applied and
+    /// has to be planned anew.
+    async fn deliver(
+        &self,
+        state: &mut State,
+        ground: &Ground,
+        patch: &Patch,
+        retry: &mut Retry,
+    ) -> Result<Option<Version>> {
+        let in_flight = retry.limits().write.clone();
+        let mut in_doubt = false;
+        loop {
+            let at = retry.next_try();
+            in_flight.set(true);
+            let verdict = judge(self.send(at, ground, patch).await, in_doubt);
+            in_doubt |= matches!(verdict, Verdict::InDoubt(_));
+            in_flight.set(in_doubt);
+            match verdict {
+                Verdict::Applied(version) => {
+                    in_flight.set(false);
+                    return Ok(Some(version));
+                }
+                Verdict::Stale => {
+                    self.rebase(state, retry).await?;
+                    return Ok(None);
+                }
+                Verdict::Missing => {
+                    self.forget(state);
+                    return Ok(None);
+                }
+                Verdict::OtherSide(failure) => {
+                    return self.other_side(state, ground, patch, failure).map(|()| None);
+                }
+                Verdict::NotAllowed(failure) => {
+                    return self.without_patch(state, ground, failure).map(|()| None);
+                }
+                Verdict::Again(failure) => again(&self.api, retry, failure, verb(ground)).await?,
+                Verdict::InDoubt(failure) => {
+                    let after = retry_after(&failure);
+                    if !retry.pause(after).await {
+                        self.forget_version(state);
+                        return Err(retry.limits().overdue(Some(&self.api.error(failure, verb(ground)))));
+                    }
+                }
+                Verdict::Refused(failure) => return Err(self.refused(ground, patch, failure, retry).await),
+                Verdict::Unknown(failure) => {
+                    self.forget_version(state);
+                    return Err(self.unknown(failure, verb(ground)));
+                }
+            }
+        }
+    }
+
+    async fn send(&self, at: Try, ground: &Ground, patch: &Patch) -> Result<Version, Failure> {
+        match &ground.object {
+            Some(object) => {
+                let mut object = object.clone();
+                patch.edit(&mut object);
+                self.api.replace(at, &object).await
+            }
+            None => {
+                let whole = matches!(ground.base, Base::Whole(_));
+                self.api.patch(at, &patch.to_strategic(whole)).await
+            }
+        }
+    }
+
+    /// Somebody else wrote: what was known is out of date.
+    async fn rebase(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
+        state.last = None;
+        state.sides.clear();
+        if !retry.pause(None).await {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                self.api.subject(),
+                format!("other writers were faster for {:?}; nothing was written", retry.limits().timeout),
+            ));
+        }
+        if self.cache.is_some() && state.without_patch.is_none() {
+            self.reload(retry).await?;
+        }
+        Ok(())
+    }
+
+    async fn reload(&self, retry: &mut Retry) -> Result<()> {
+        let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+        if let Some(cache) = &self.cache {
+            cache.apply(|_| snapshot);
+        }
+        Ok(())
+    }
+
+    /// The map is gone.
+    fn forget(&self, state: &mut State) {
+        state.last = None;
+        state.sides.clear();
+        if let Some(cache) = &self.cache {
+            cache.apply(|_| Snapshot::missing());
+        }
+    }
+
+    /// After a write whose outcome is unknown, look before the next one.
+    fn forget_version(&self, state: &mut State) {
+        state.last = None;
+        state.sides.clear();
+    }
+
+    /// The map doesn't exist: make it. What is there afterwards, ours or another
+    /// writer's, is found out by planning again.
+    async fn create(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
+        let failure = match self.api.create(retry.next_try()).await {
+            Ok(version) => {
+                if let Some(cache) = &self.cache {
+                    cache.apply(|_| Snapshot::new(version.clone(), BTreeMap::new()));
+                }
+                state.last = Some(version);
+                return Ok(());
+            }
+            Err(failure) => failure,
+        };
+        if let Failure::Refused(refusal) = &failure {
+            // Quota and a terminating namespace refuse before they look whether it exists.
+            let may_exist = refusal.already_exists() || (refusal.code == 403 && !refusal.not_authorized());
+            if may_exist && self.ask(retry, "get", |at| self.api.look(at)).await?.is_some() {
+                return self.rebase(state, retry).await;
+            }
+        }
+        again(&self.api, retry, failure, "create").await
+    }
+
+    fn record(&self, state: &mut State, base: Base, patch: &Patch, version: &Version) {
+        match patch.op() {
+            Op::Set { key, .. } if patch.assumes_side() => {
+                let usual = patch.op().new_side(self.text_values);
+                if patch.side() == usual {
+                    state.sides.remove(key.as_str());
+                } else {
+                    state.sides.insert(key.as_str().to_owned(), patch.side());
+                }
+            }
+            Op::Set { key, .. } | Op::Delete { key } => {
+                state.sides.remove(key.as_str());
+            }
+            Op::Truncate => state.sides.clear(),
+        }
+        state.last = Some(version.clone());
+        if let (Some(cache), Base::Whole(base)) = (&self.cache, base) {
+            cache.apply(|old| {
+                // Without this reference the index is changed in place.
+                drop(old);
+                base.changed(version.clone(), |entries| patch.op().apply(patch.side(), entries))
+            });
+        }
+    }
+
+    fn assumed_side(&self, state: &State, op: &Op) -> Side {
+        let known = op.key().and_then(|key| state.sides.get(key.as_str()));
+        known.copied().unwrap_or_else(|| op.new_side(self.text_values))
+    }
+
+    /// The key was found in the other of the two maps; remembered for the next
+    /// plan. Twice at one revision can't be.
+    fn other_side(&self, state: &mut State, ground: &Ground, patch: &Patch, failure: Failure) -> Result<()> {
+        let Some(key) = patch
+            .op()
+            .key()
+            .filter(|key| matches!(ground.base, Base::Version(_)) && !state.sides.contains_key(key.as_str()))
+        else {
+            return Err(self.api.error(failure, verb(ground)));
+        };
+        let side = if patch.side() == Side::Text { Side::Binary } else { Side::Text };
+        state.sides.insert(key.as_str().to_owned(), side);
+        Ok(())
+    }
+
+    /// The Role may grant update instead of patch, as the Go package's does.
+    fn without_patch(&self, state: &mut State, ground: &Ground, failure: Failure) -> Result<()> {
+        match state.without_patch.take() {
+            None if ground.object.is_none() => {
+                state.without_patch = Some(failure);
+                Ok(())
+            }
+            refused_patch => Err(self.api.error(refused_patch.unwrap_or(failure), "patch")),
+        }
+    }
+
+    /// A refusal for good. One of the size gets its numbers, where they can be had.
+    async fn refused(&self, ground: &Ground, patch: &Patch, failure: Failure, retry: &mut Retry) -> Error {
+        if let Failure::Refused(refusal) = &failure
+            && refusal.too_large()
+        {
+            let base = match &ground.base {
+                Base::Whole(snapshot) => Some(snapshot.clone()),
+                _ => self.api.read(retry.next_try()).await.ok(),
+            };
+            let error = refusal.too_large_error(&self.api.subject(), None);
+            let limit = error.used_and_limit().map_or(0, |(_, limit)| limit);
+            let used = base.map(|base| {
+                let (values, object) = sizes_after(patch.op(), &base);
+                if limit == crate::MAX_VALUES_BYTES { values } else { object }
+            });
+            // The estimate leaves out the metadata: a sum that would fit explains nothing.
+            return refusal.too_large_error(&self.api.subject(), used.filter(|&used| used > limit));
+        }
+        self.api.error(failure, verb(ground))
+    }
+
+    fn unknown(&self, failure: Failure, verb: &str) -> Error {
+        let later = self.api.error(failure, verb);
+        Error::new(
+            ErrorKind::OutcomeUnknown,
+            self.api.subject(),
+            format!(
+                "the write got no answer, and asking again can't tell whether it was applied ({later}); \
+                 read before writing again"
+            ),
+        )
+    }
+
+    /// Asks until there is an answer.
+    async fn ask<T, F>(&self, retry: &mut Retry, verb: &str, request: impl Fn(Try) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        loop {
+            match request(retry.next_try()).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => again(&self.api, retry, failure, verb).await?,
+            }
+        }
+    }
+}
+
+fn verb(ground: &Ground) -> &'static str {
+    if ground.object.is_some() { "update" } else { "patch" }
+}
+
+fn retry_after(failure: &Failure) -> Option<std::time::Duration> {
+    match failure {
+        Failure::Refused(refusal) => refusal.retry_after,
+        _ => None,
+    }
+}
+
+/// 96 random bits: no two writes of any process share one.
+fn stamp() -> String {
+    process::random::<12>().iter().map(|byte| format!("{byte:02x}")).collect()
+}
