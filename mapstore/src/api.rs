@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::cache::{Entry, Side, Snapshot, Value, Version};
+use crate::config::config_error;
 use crate::connection::{Connection, chain};
 use crate::entry::Revision;
 use crate::error::{Error, ErrorKind};
@@ -243,6 +244,13 @@ impl Api {
         if !connecting {
             return Failure::Silence(self.unavailable(text).with_source(error));
         }
+        if let Some(fault) = certificate_fault(&**cause) {
+            let origin = self.connection.origin();
+            let what = format!(
+                "the API server's certificate is not trusted: {fault}; see the certificate-authority of the {origin}"
+            );
+            return Failure::NotSent(config_error(self.subject(), what).with_source(error));
+        }
         Failure::NotSent(self.unavailable(text).with_source(error))
     }
 
@@ -258,6 +266,26 @@ impl Api {
     fn defect(&self, error: &dyn std::fmt::Display) -> Error {
         Error::new(ErrorKind::Internal, self.subject(), format!("can't build the request: {error}"))
     }
+}
+
+/// The TLS error under a connect error, if it is about the server's
+/// certificate. An `io::Error` hides the error it wraps from `source`.
+fn certificate_fault<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a rustls::CertificateError> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        let tls = match wrapped {
+            Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        match tls {
+            Some(rustls::Error::InvalidCertificate(fault)) => return Some(fault),
+            _ => next = error.source(),
+        }
+    }
+    None
 }
 
 fn query(run: Run) -> String {

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::api::{Api, Failure, Try};
 use crate::cache::Snapshot;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::retry::Retry;
+use crate::runtime::Stage;
 
 /// From this size on asking first is cheaper: on a real server a read of
 /// 900 KiB takes about ten times as long as a look at its metadata.
@@ -53,10 +54,12 @@ impl Reader {
     }
 }
 
-/// Waits until the request may be repeated, or says why the call fails.
-pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<(), Error> {
+/// Waits until the request may be repeated, or says why the call fails. Past
+/// the deadline, and as long as a write is in doubt, that is what it says.
+pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<()> {
     let Err(last) = retry.again(failure, api.connection().can_renew()).await else { return Ok(()) };
-    let silent = matches!(last, Failure::Silence(_));
     let error = api.error(last, verb);
-    Err(if silent || retry.is_over() { retry.limits().overdue(Some(&error)) } else { error })
+    let limits = retry.limits();
+    let overdue = retry.is_over() || limits.progress.is(Stage::InFlight);
+    Err(if overdue { limits.overdue(Some(&error)) } else { error })
 }

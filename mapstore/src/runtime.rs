@@ -13,7 +13,7 @@
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use crate::process;
 const GRACE: Duration = Duration::from_millis(40);
 
 /// How long the last store to go waits for the I/O thread to end.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LAST_WORDS: Duration = Duration::from_millis(30);
 
 /// A handle to the runtime of this process. The last one to go stops it.
 pub(crate) struct Runtime {
@@ -213,21 +213,48 @@ pub(crate) struct Limits {
     pub timeout: Duration,
     pub deadline: Instant,
     pub cancel: Option<CancelToken>,
-    pub write: WriteInFlight,
+    pub progress: Progress,
     pub subject: String,
 }
 
-/// Set while a write may have reached the server and its answer hasn't arrived.
-#[derive(Clone, Default)]
-pub(crate) struct WriteInFlight(Arc<AtomicBool>);
+/// How far the write of a call has come; shared by the task that writes and
+/// the caller that may stop waiting.
+#[derive(Clone)]
+pub(crate) struct Progress(Arc<AtomicU8>);
 
-impl WriteInFlight {
-    pub fn set(&self, in_flight: bool) {
-        self.0.store(in_flight, Ordering::SeqCst);
+#[derive(Clone, Copy, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// The call doesn't write.
+    Reading,
+    /// Nothing of the write can have reached the server, or it is known not to be applied.
+    NotWritten,
+    /// The write may have reached the server and its answer hasn't arrived.
+    InFlight,
+}
+
+impl Progress {
+    pub fn new(stage: Stage) -> Self {
+        Progress(Arc::new(AtomicU8::new(stage as u8)))
     }
 
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
+    pub fn set(&self, stage: Stage) {
+        self.0.store(stage as u8, Ordering::SeqCst);
+    }
+
+    pub fn is(&self, stage: Stage) -> bool {
+        self.0.load(Ordering::SeqCst) == stage as u8
+    }
+
+    /// What a call that ends early has to say about its write.
+    fn outcome(&self) -> &'static str {
+        if self.is(Stage::InFlight) {
+            "; the write was already sent: it may have been applied, or may yet be"
+        } else if self.is(Stage::NotWritten) {
+            "; nothing was written"
+        } else {
+            ""
+        }
     }
 }
 
@@ -246,11 +273,7 @@ impl Limits {
 
     /// Why a call ended without an answer, and what that means for a write.
     fn verdict(&self, closing: &Closing) -> Error {
-        let outcome = if self.write.get() {
-            "; the write was already sent and may have been applied, or may yet be"
-        } else {
-            "; nothing was written"
-        };
+        let outcome = self.progress.outcome();
         if closing.is_closed() {
             return Error::new(ErrorKind::Closed, &self.subject, format!("the store is closed{outcome}"));
         }
@@ -267,7 +290,7 @@ impl Limits {
     /// The deadline passed. `cause`: what went wrong until then.
     pub fn overdue(&self, cause: Option<&Error>) -> Error {
         let cause = cause.map(|error| format!("; last: {error}")).unwrap_or_default();
-        if self.write.get() {
+        if self.progress.is(Stage::InFlight) {
             return Error::new(
                 ErrorKind::OutcomeUnknown,
                 &self.subject,
@@ -281,7 +304,11 @@ impl Limits {
         Error::new(
             ErrorKind::Deadline,
             &self.subject,
-            format!("no answer from the API server within {:?}; nothing was written{cause}", self.timeout),
+            format!(
+                "no answer from the API server within {:?}{}{cause}",
+                self.timeout,
+                self.progress.outcome()
+            ),
         )
     }
 }
@@ -387,7 +414,7 @@ mod tests {
             timeout,
             deadline: Instant::now() + timeout,
             cancel: None,
-            write: WriteInFlight::default(),
+            progress: Progress::new(Stage::Reading),
             subject: "test".into(),
         }
     }
@@ -430,7 +457,7 @@ mod tests {
     fn a_sent_write_is_unknown_at_the_deadline() {
         let runtime = Runtime::get().unwrap();
         let limits = limits(Duration::from_millis(20));
-        limits.write.set(true);
+        limits.progress.set(Stage::InFlight);
         let result: Result<()> = runtime.run(&limits, &Closing::default(), std::future::pending());
         assert_eq!(result.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
     }

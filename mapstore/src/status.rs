@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) struct Refusal {
     pub code: u16,
     pub retry_after: Option<Duration>,
-    status: Status,
+    status: Box<Status>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -60,7 +60,7 @@ pub(crate) struct Asked<'a> {
 impl Refusal {
     /// `body` may be anything: a proxy's HTML, plain text, half a Status.
     pub fn new(code: u16, retry_after: Option<Duration>, body: &[u8]) -> Refusal {
-        let mut status: Status = serde_json::from_slice(body).unwrap_or_default();
+        let mut status: Box<Status> = serde_json::from_slice(body).unwrap_or_default();
         if status.message.is_empty() {
             let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
             status.message = text.split_whitespace().collect::<Vec<_>>().join(" ");

@@ -19,7 +19,7 @@ use crate::options::{Cache, Options};
 use crate::process;
 use crate::reader::Reader;
 use crate::retry::Retry;
-use crate::runtime::{Closing, Limits, Runtime, WriteInFlight};
+use crate::runtime::{Closing, Limits, Progress, Runtime, Stage};
 use crate::verify;
 use crate::writer::Writer;
 
@@ -225,7 +225,10 @@ impl Store {
     }
 
     fn write(&self, op: Op) -> Result<Written> {
-        self.run(async move |shared, mut retry| shared.writer.write(&op, &mut retry).await)
+        self.check_fork()?;
+        let limits = self.limits()?;
+        limits.progress.set(Stage::NotWritten);
+        self.run_within(limits, async move |shared, mut retry| shared.writer.write(&op, &mut retry).await)
     }
 
     fn read(&self) -> Result<Snapshot> {
@@ -303,7 +306,7 @@ fn limits(call: &Call, default: Duration, subject: String) -> Result<Arc<Limits>
         timeout,
         deadline: Instant::now() + timeout,
         cancel: call.cancel_token().cloned(),
-        write: WriteInFlight::default(),
+        progress: Progress::new(Stage::Reading),
         subject,
     }))
 }

@@ -17,6 +17,7 @@ use crate::outcome::{Verdict, judge};
 use crate::process;
 use crate::reader::again;
 use crate::retry::Retry;
+use crate::runtime::Stage;
 use crate::store::Written;
 
 pub(crate) struct Writer {
@@ -105,19 +106,18 @@ impl Writer {
         patch: &Patch,
         retry: &mut Retry,
     ) -> Result<Option<Version>> {
-        let in_flight = retry.limits().write.clone();
+        let progress = retry.limits().progress.clone();
         let mut in_doubt = false;
         loop {
             let at = retry.next_try();
-            in_flight.set(true);
+            progress.set(Stage::InFlight);
             let verdict = judge(self.send(at, ground, patch).await, in_doubt);
             in_doubt |= matches!(verdict, Verdict::InDoubt(_));
-            in_flight.set(in_doubt);
+            if !in_doubt {
+                progress.set(Stage::NotWritten);
+            }
             match verdict {
-                Verdict::Applied(version) => {
-                    in_flight.set(false);
-                    return Ok(Some(version));
-                }
+                Verdict::Applied(version) => return Ok(Some(version)),
                 Verdict::Stale => {
                     self.rebase(state, retry).await?;
                     return Ok(None);
