@@ -15,11 +15,10 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::cache::{Entry, Side, Snapshot, Value, Version};
-use crate::config::config_error;
 use crate::connection::{Connection, chain};
 use crate::entry::Revision;
 use crate::error::{Error, ErrorKind};
-use crate::status::{Asked, Refusal};
+use crate::status::{Asked, Failure, Refusal};
 
 const OBJECT: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -37,19 +36,6 @@ pub(crate) struct Api {
     pub name: String,
 }
 
-/// A request that brought no 2xx.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Nothing left this process: no token, no connection.
-    NotSent(Error),
-    /// It was sent, and no complete answer came.
-    Silence(Error),
-    /// The server's answer.
-    Refused(Refusal),
-    /// Nothing that a further try could mend: configuration, a broken answer.
-    Fatal(Error),
-}
-
 /// The three ways to write.
 #[derive(Clone, Copy)]
 pub(crate) enum Write {
@@ -64,12 +50,6 @@ enum Run {
     Real,
     /// `?dryRun=All`: authorization, admission and validation only.
     Dry,
-}
-
-/// One try, and until when it may take.
-#[derive(Clone, Copy)]
-pub(crate) struct Try {
-    pub until: Instant,
 }
 
 /// The whole object as the server sent it, for writing it back.
@@ -92,52 +72,52 @@ impl Api {
     }
 
     /// Which version there is; metadata only. `None`: no such map.
-    pub async fn look(&self, at: Try) -> Result<Option<Version>, Failure> {
-        let answer = self.send(at, Method::GET, &self.path(), METADATA, None).await;
+    pub async fn look(&self, until: Instant) -> Result<Option<Version>, Failure> {
+        let answer = self.send(until, Method::GET, &self.path(), METADATA, None).await;
         self.found(answer)?.map(|body| version_of(&body)).transpose()
     }
 
     /// The whole map.
-    pub async fn read(&self, at: Try) -> Result<Snapshot, Failure> {
-        let answer = self.send(at, Method::GET, &self.path(), OBJECT, None).await;
+    pub async fn read(&self, until: Instant) -> Result<Snapshot, Failure> {
+        let answer = self.send(until, Method::GET, &self.path(), OBJECT, None).await;
         self.found(answer)?.map_or(Ok(Snapshot::missing()), |body| parse::<Wire>(&body)?.snapshot())
     }
 
     /// The whole object, what mapstore doesn't know of included.
-    pub async fn read_object(&self, at: Try) -> Result<Option<Object>, Failure> {
-        let answer = self.send(at, Method::GET, &self.path(), OBJECT, None).await;
+    pub async fn read_object(&self, until: Instant) -> Result<Option<Object>, Failure> {
+        let answer = self.send(until, Method::GET, &self.path(), OBJECT, None).await;
         let Some(body) = self.found(answer)? else { return Ok(None) };
         Ok(Some(Object { snapshot: parse::<Wire>(&body)?.snapshot()?, json: parse(&body)? }))
     }
 
     /// A strategic merge patch; answers with the new version.
-    pub async fn patch(&self, at: Try, patch: &Json) -> Result<Version, Failure> {
-        version_of(&self.write(at, Write::Patch, patch, Run::Real).await?)
+    pub async fn patch(&self, until: Instant, patch: &Json) -> Result<Version, Failure> {
+        version_of(&self.write(until, Write::Patch, patch, Run::Real).await?)
     }
 
     /// The whole object; it carries the revision it was read at.
-    pub async fn replace(&self, at: Try, object: &Json) -> Result<Version, Failure> {
-        version_of(&self.write(at, Write::Replace, object, Run::Real).await?)
+    pub async fn replace(&self, until: Instant, object: &Json) -> Result<Version, Failure> {
+        version_of(&self.write(until, Write::Replace, object, Run::Real).await?)
     }
 
     /// Creates the map, empty: sent twice it does no harm.
-    pub async fn create(&self, at: Try) -> Result<Version, Failure> {
-        version_of(&self.write(at, Write::Create, &self.bare_object(), Run::Real).await?)
+    pub async fn create(&self, until: Instant) -> Result<Version, Failure> {
+        version_of(&self.write(until, Write::Create, &self.bare_object(), Run::Real).await?)
     }
 
     /// What the server would say to a write, without making it.
-    pub async fn rehearse(&self, at: Try, write: Write, body: &Json) -> Result<(), Failure> {
-        self.write(at, write, body, Run::Dry).await.map(drop)
+    pub async fn rehearse(&self, until: Instant, write: Write, body: &Json) -> Result<(), Failure> {
+        self.write(until, write, body, Run::Dry).await.map(drop)
     }
 
-    async fn write(&self, at: Try, write: Write, body: &Json, run: Run) -> Result<Bytes, Failure> {
+    async fn write(&self, until: Instant, write: Write, body: &Json, run: Run) -> Result<Bytes, Failure> {
         let (method, path, content_type) = match write {
             Write::Patch => (Method::PATCH, self.path(), STRATEGIC),
             Write::Replace => (Method::PUT, self.path(), OBJECT),
             Write::Create => (Method::POST, self.collection(), OBJECT),
         };
         let path = format!("{path}{}", query(run));
-        self.send(at, method, &path, METADATA, Some((content_type, body.to_string()))).await
+        self.send(until, method, &path, METADATA, Some((content_type, body.to_string()))).await
     }
 
     pub fn bare_object(&self) -> Json {
@@ -175,13 +155,13 @@ impl Api {
 
     async fn send(
         &self,
-        at: Try,
+        until: Instant,
         method: Method,
         path: &str,
         accept: &str,
         body: Option<(&str, String)>,
     ) -> Result<Bytes, Failure> {
-        let session = self.connection.session(at.until).await.map_err(Failure::Fatal)?;
+        let session = self.connection.session(until).await.map_err(Failure::Fatal)?;
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -200,7 +180,7 @@ impl Api {
         let request = request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))?;
 
         let exchange = self.exchange(&session.client, request);
-        let answer = match tokio::time::timeout_at(at.until.into(), exchange).await {
+        let answer = match tokio::time::timeout_at(until.into(), exchange).await {
             Ok(answer) => answer,
             Err(_) => Err(Failure::Silence(self.unavailable("no answer in time".into()))),
         };
@@ -249,7 +229,7 @@ impl Api {
             let what = format!(
                 "the API server's certificate is not trusted: {fault}; see the certificate-authority of the {origin}"
             );
-            return Failure::NotSent(config_error(self.subject(), what).with_source(error));
+            return Failure::NotSent(Error::config(self.subject(), what).with_source(error));
         }
         Failure::NotSent(self.unavailable(text).with_source(error))
     }

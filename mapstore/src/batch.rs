@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cache::{Entry, Side, Snapshot, Value, Version, stored_bytes};
-use crate::entry::{Key, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, quoted};
+use crate::entry::{Key, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision, quoted};
 use crate::error::{Error, Result};
 
 /// The annotation that makes a forced write a write: the API server skips one
@@ -42,6 +42,28 @@ pub(crate) enum Plan {
     /// The map has to be created first.
     Create,
     Patch(Patch),
+}
+
+/// What a write did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// The revision the write made, or was compared at if nothing changed;
+    /// `None` if the map doesn't exist and nothing had to be written.
+    pub revision: Option<Revision>,
+    /// Whether anything was written.
+    pub changed: bool,
+}
+
+impl Written {
+    pub(crate) fn unchanged(version: Option<Version>) -> Self {
+        Written { revision: version.map(|version| version.revision), changed: false }
+    }
+
+    /// The API server writes nothing if nothing changes: then the revision is the base's.
+    pub(crate) fn at(version: Version, base: &Version) -> Self {
+        Written { changed: version.revision != base.revision, revision: Some(version.revision) }
+    }
 }
 
 /// A change with the version it is for.
@@ -254,7 +276,6 @@ fn other(field: &str) -> &'static str {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::entry::Revision;
 
     fn version() -> Version {
         Version { uid: "u".into(), revision: Revision::new("5").unwrap() }

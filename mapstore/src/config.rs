@@ -77,7 +77,7 @@ impl Environment {
         let Some(value) = self.var(name) else { return Ok(None) };
         match value.to_str() {
             Some(text) => Ok(Some(text)),
-            None => Err(config_error(name, "the variable is not valid UTF-8")),
+            None => Err(Error::config(name, "the variable is not valid UTF-8")),
         }
     }
 }
@@ -126,7 +126,7 @@ fn locate(options: &Options, env: &Environment) -> Result<Source> {
         Some(path) => format!("{path:?} (no such file)"),
         None => "~/.kube/config (no home directory)".into(),
     };
-    Err(config_error(
+    Err(Error::config(
         "cluster",
         format!(
             "no cluster is configured; tried, in this order: the option kubeconfig (not given), \
@@ -169,7 +169,7 @@ fn read_kubeconfigs(files: &[PathBuf], origin: &str) -> Result<Kubeconfig> {
         several => several.iter().filter(|path| path.exists()).collect(),
     };
     if existing.is_empty() {
-        return Err(config_error(origin, "none of these files exists"));
+        return Err(Error::config(origin, "none of these files exists"));
     }
     existing.iter().try_fold(Kubeconfig::default(), |merged, path| {
         Kubeconfig::read_from(path)
@@ -199,7 +199,7 @@ fn kubeconfig_error(origin: &str, error: KubeconfigError) -> Error {
         }
         other => other.to_string(),
     };
-    config_error(origin, message)
+    Error::config(origin, message)
 }
 
 fn context_of<'a>(kubeconfig: &'a Kubeconfig, name: Option<&str>) -> Option<&'a kube::config::Context> {
@@ -221,7 +221,7 @@ fn check_server(kube: &Config, origin: &str) -> Result<()> {
     if url.host().is_some() && matches!(url.scheme_str(), Some("http" | "https")) {
         return Ok(());
     }
-    Err(config_error(origin, format!("the server {:?} is not an http or https address", url.to_string())))
+    Err(Error::config(origin, format!("the server {:?} is not an http or https address", url.to_string())))
 }
 
 /// Which proxy to use. kube matches NO_PROXY against the proxy's own address,
@@ -261,7 +261,7 @@ fn parse_proxy(name: &str, text: &str) -> Result<http::Uri> {
         .parse::<http::Uri>()
         .ok()
         .filter(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")))
-        .ok_or_else(|| config_error(name, "the proxy is not an http or https address"))
+        .ok_or_else(|| Error::config(name, "the proxy is not an http or https address"))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -273,7 +273,7 @@ fn is_loopback(host: &str) -> bool {
 fn take_auth(kube: &mut Config, origin: &str, env: &Environment) -> Result<Auth> {
     let info = &mut kube.auth_info;
     if let Some(provider) = info.auth_provider.take() {
-        return Err(config_error(
+        return Err(Error::config(
             origin,
             format!(
                 "the auth-provider {} is no longer supported; use a credential plugin (exec)",
@@ -306,12 +306,12 @@ fn load_in_cluster(host: &str, port: &str, env: &Environment) -> Result<Cluster>
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     let url = format!("https://{host}:{port}")
         .parse::<http::Uri>()
-        .map_err(|_| config_error("KUBERNETES_SERVICE_HOST", "host and port don't make an address"))?;
+        .map_err(|_| Error::config("KUBERNETES_SERVICE_HOST", "host and port don't make an address"))?;
     let authority = env.service_account.join("ca.crt");
     let token = env.service_account.join("token");
     for file in [&authority, &token] {
         std::fs::File::open(file).map_err(|error| {
-            config_error(origin, format!("can't read {file:?}: {error}; is a service account mounted?"))
+            Error::config(origin, format!("can't read {file:?}: {error}; is a service account mounted?"))
         })?;
     }
     let mut kube = Config::new(url);
@@ -345,19 +345,15 @@ fn choose_namespace(options: &Options, env: &Environment, from_context: Option<S
     match std::fs::read_to_string(&file) {
         Ok(text) if !text.trim().is_empty() => checked(&format!("{file:?}"), text.trim()),
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(config_error(format!("{file:?}"), format!("can't read the namespace: {error}")))
+            Err(Error::config(format!("{file:?}"), format!("can't read the namespace: {error}")))
         }
         _ => Ok("default".into()),
     }
 }
 
 fn checked(source: &str, namespace: &str) -> Result<String> {
-    check_namespace(namespace).map_err(|error| config_error(source, error.to_string()))?;
+    check_namespace(namespace).map_err(|error| Error::config(source, error.to_string()))?;
     Ok(namespace.to_owned())
-}
-
-pub(crate) fn config_error(subject: impl Into<String>, message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, subject, message)
 }
 
 /// kube's loader is async in name only.
@@ -372,9 +368,9 @@ fn ready<F: Future>(future: F) -> Option<F::Output> {
 pub(crate) fn read_token(file: &Path) -> Result<String> {
     let subject = format!("token file {file:?}");
     let text = std::fs::read_to_string(file)
-        .map_err(|error| config_error(&subject, format!("can't read it: {error}")))?;
+        .map_err(|error| Error::config(&subject, format!("can't read it: {error}")))?;
     match text.trim() {
-        "" => Err(config_error(subject, "it is empty")),
+        "" => Err(Error::config(subject, "it is empty")),
         token => Ok(token.to_owned()),
     }
 }

@@ -16,7 +16,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::client::ClientBuilder;
 use tokio::sync::Mutex;
 
-use crate::config::{Auth, Cluster, config_error, read_token};
+use crate::config::{Auth, Cluster, read_token};
 use crate::error::{Error, ErrorKind, Result};
 use crate::exec::ExecCredential;
 
@@ -171,7 +171,7 @@ impl Connection {
             let _ = rustls::crypto::ring::default_provider().install_default();
             match ClientBuilder::try_from(config) {
                 Ok(builder) => Ok(builder.build()),
-                Err(error) => Err(config_error(origin, format!("can't set up TLS: {}", chain(&error)))),
+                Err(error) => Err(Error::config(origin, format!("can't set up TLS: {}", chain(&error)))),
             }
         })
         .await?
@@ -220,8 +220,9 @@ fn bearer(token: &str, origin: &str) -> Result<HeaderValue> {
 }
 
 fn header(text: &str, origin: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| config_error(origin, "the credential has characters that an HTTP header can't carry"))?;
+    let mut value = HeaderValue::from_str(text).map_err(|_| {
+        Error::config(origin, "the credential has characters that an HTTP header can't carry")
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

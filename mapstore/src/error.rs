@@ -146,6 +146,10 @@ impl Error {
         Error::new(ErrorKind::InvalidArgument, subject, message)
     }
 
+    pub(crate) fn config(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::new(ErrorKind::Config, subject, message)
+    }
+
     pub(crate) fn too_large(
         subject: impl Into<String>,
         used: Option<u64>,

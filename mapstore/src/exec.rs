@@ -18,7 +18,6 @@ use k8s_openapi::jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 
-use crate::config::config_error;
 use crate::error::{Error, ErrorKind, Result};
 
 /// No credential is larger; a plugin that prints more is broken.
@@ -47,14 +46,14 @@ pub(crate) struct ExecCredential {
 impl Plugin {
     pub fn new(exec: ExecConfig, vars: HashMap<OsString, OsString>, origin: &str) -> Result<Plugin> {
         if exec.interactive_mode == Some(ExecInteractiveMode::Always) {
-            return Err(config_error(
+            return Err(Error::config(
                 origin,
                 "its credential plugin insists on a terminal (interactiveMode: Always), which a library can't offer",
             ));
         }
         match exec.command.clone().filter(|command| !command.is_empty()) {
             Some(command) => Ok(Plugin { exec, vars, command }),
-            None => Err(config_error(origin, "its credential plugin has no command")),
+            None => Err(Error::config(origin, "its credential plugin has no command")),
         }
     }
 
@@ -175,7 +174,7 @@ impl Plugin {
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
-        config_error(self.subject(), message)
+        Error::config(self.subject(), message)
     }
 
     fn subject(&self) -> String {

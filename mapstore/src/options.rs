@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::call::{Call, DEFAULT_TIMEOUT};
-use crate::error::Result;
-use crate::store::Store;
+use crate::call::DEFAULT_TIMEOUT;
 
 /// Where reads come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,25 +95,5 @@ impl Options {
     pub fn text_values(mut self, text: bool) -> Self {
         self.text_values = text;
         self
-    }
-
-    /// Opens the store. [`Cache::None`] sends nothing; [`Cache::Exclusive`]
-    /// reads the map once.
-    pub fn open(self) -> Result<Store> {
-        self.open_with(&Call::new())
-    }
-
-    /// [`open`](Self::open) with its own deadline and cancel token.
-    pub fn open_with(self, call: &Call) -> Result<Store> {
-        Store::open_options(self, call)
-    }
-
-    /// Whether a store opened like this could work: reaches the cluster and
-    /// has the rights to read, write and (for a missing map) create it.
-    /// Changes nothing.
-    pub fn verify_connection(mut self, call: &Call) -> Result<()> {
-        self.cache = Cache::None;
-        let store = self.open_with(call)?;
-        store.with(call).verify_connection()
     }
 }

@@ -12,8 +12,8 @@
 //! Sending the same patch with the same revision again is safe: if the first
 //! one was applied the revision has moved, and the second is refused.
 
-use crate::api::Failure;
 use crate::cache::Version;
+use crate::status::Failure;
 
 /// What is known of a write after a try.
 #[derive(Debug)]

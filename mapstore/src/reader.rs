@@ -3,12 +3,13 @@
 //! since the last time, which costs a few hundred bytes to find out.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use crate::api::{Api, Failure, Try};
+use crate::api::Api;
 use crate::cache::Snapshot;
 use crate::error::Result;
-use crate::retry::Retry;
-use crate::runtime::Stage;
+use crate::retry::{Retry, again};
+use crate::status::Failure;
 
 /// From this size on asking first is cheaper: on a real server a read of
 /// 900 KiB takes about ten times as long as a look at its metadata.
@@ -27,23 +28,23 @@ impl Reader {
     /// The map as it is now.
     pub async fn read(&self, retry: &mut Retry) -> Result<Snapshot> {
         loop {
-            let at = retry.next_try();
-            match self.read_once(at).await {
+            let until = retry.next_try();
+            match self.read_once(until).await {
                 Ok(snapshot) => return Ok(snapshot),
                 Err(failure) => again(&self.api, retry, failure, "get").await?,
             }
         }
     }
 
-    async fn read_once(&self, at: Try) -> Result<Snapshot, Failure> {
+    async fn read_once(&self, until: Instant) -> Result<Snapshot, Failure> {
         if let Some(held) = self.held() {
-            match self.api.look(at).await? {
+            match self.api.look(until).await? {
                 None => return Ok(Snapshot::missing()),
                 Some(version) if held.version() == Some(&version) => return Ok(held),
                 Some(_) => {}
             }
         }
-        let snapshot = self.api.read(at).await?;
+        let snapshot = self.api.read(until).await?;
         let worth = snapshot.usage().object_bytes > WORTH_HOLDING;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = worth.then(|| snapshot.clone());
         Ok(snapshot)
@@ -52,14 +53,4 @@ impl Reader {
     fn held(&self) -> Option<Snapshot> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// Waits until the request may be repeated, or says why the call fails. Past
-/// the deadline, and as long as a write is in doubt, that is what it says.
-pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<()> {
-    let Err(last) = retry.again(failure, api.connection().can_renew()).await else { return Ok(()) };
-    let error = api.error(last, verb);
-    let limits = retry.limits();
-    let overdue = retry.is_over() || limits.progress.is(Stage::InFlight);
-    Err(if overdue { limits.overdue(Some(&error)) } else { error })
 }

@@ -18,10 +18,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::api::{Failure, Try};
-use crate::error::ErrorKind;
+use crate::api::Api;
+use crate::error::{ErrorKind, Result};
+use crate::limits::Limits;
+use crate::limits::Stage;
 use crate::process;
-use crate::runtime::Limits;
+use crate::status::Failure;
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
@@ -45,12 +47,12 @@ impl Retry {
 
     /// The first try leaves half of the time for another one: the pooled
     /// connection it may have used can be dead without anybody knowing.
-    pub fn next_try(&mut self) -> Try {
+    pub fn next_try(&mut self) -> Instant {
         let now = Instant::now();
         let left = self.limits.deadline.saturating_duration_since(now);
         let until = if self.tries == 0 { now + left / 2 } else { self.limits.deadline };
         self.tries += 1;
-        Try { until }
+        until
     }
 
     /// Waits for the moment to repeat a request that changed nothing. Gives
@@ -91,6 +93,16 @@ impl Retry {
     pub fn is_over(&self) -> bool {
         Instant::now() >= self.limits.deadline
     }
+}
+
+/// Waits until the request may be repeated, or says why the call fails. Past
+/// the deadline, and as long as a write is in doubt, that is what it says.
+pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<()> {
+    let Err(last) = retry.again(failure, api.connection().can_renew()).await else { return Ok(()) };
+    let error = api.error(last, verb);
+    let limits = retry.limits();
+    let overdue = retry.is_over() || limits.progress.is(Stage::InFlight);
+    Err(if overdue { limits.overdue(Some(&error)) } else { error })
 }
 
 fn jitter(tries: u32) -> Duration {

@@ -1,5 +1,5 @@
-//! What a refusal of the API server says: from its `Status` object, or
-//! whatever a proxy put there instead, to an [`Error`]. Pure.
+//! What comes back instead of a 2xx: nothing, or a refusal of the API server.
+//! From its `Status` object, or whatever a proxy put there, to an [`Error`]. Pure.
 //!
 //! Status objects: apimachinery's pkg/apis/meta/v1/types.go. The texts matched
 //! here were seen on the server; where a reason or cause exists, it decides.
@@ -10,6 +10,19 @@ use serde::Deserialize;
 
 use crate::entry::{MAX_OBJECT_BYTES, MAX_VALUES_BYTES};
 use crate::error::{Error, ErrorKind};
+
+/// A request that brought no 2xx.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing left this process: no token, no connection.
+    NotSent(Error),
+    /// It was sent, and no complete answer came.
+    Silence(Error),
+    /// The server's answer.
+    Refused(Refusal),
+    /// Nothing that a further try could mend: configuration, a broken answer.
+    Fatal(Error),
+}
 
 /// An answer that isn't 2xx.
 #[derive(Clone, Debug)]

@@ -8,18 +8,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::api::Api;
-use crate::batch::Op;
-use crate::cache::{CacheCell, Snapshot, Usage, Value, Version};
+use crate::batch::{Op, Written};
+use crate::cache::{CacheCell, Snapshot, Usage, Value};
 use crate::call::{Call, check_timeout};
 use crate::config::{self, Environment};
 use crate::connection::{Connection, blocking};
-use crate::entry::{Key, Revision, check_name, check_value};
+use crate::entry::{Key, check_name, check_value};
 use crate::error::Result;
+use crate::limits::{Closing, Limits, Progress, Stage};
 use crate::options::{Cache, Options};
 use crate::process;
 use crate::reader::Reader;
 use crate::retry::Retry;
-use crate::runtime::{Closing, Limits, Progress, Runtime, Stage};
+use crate::runtime::Runtime;
 use crate::verify;
 use crate::writer::Writer;
 
@@ -57,31 +58,31 @@ struct Shared {
     cache: Option<Arc<CacheCell>>,
 }
 
-/// What a write did.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Written {
-    /// The revision the write made, or was compared at if nothing changed;
-    /// `None` if the map doesn't exist and nothing had to be written.
-    pub revision: Option<Revision>,
-    /// Whether anything was written.
-    pub changed: bool,
-}
-
-impl Written {
-    pub(crate) fn unchanged(version: Option<Version>) -> Self {
-        Written { revision: version.map(|version| version.revision), changed: false }
-    }
-
-    /// The API server writes nothing if nothing changes: then the revision is the base's.
-    pub(crate) fn at(version: Version, base: &Version) -> Self {
-        Written { changed: version.revision != base.revision, revision: Some(version.revision) }
-    }
-}
-
 /// [`Options::verify_connection`] for the map `name`, all else by default.
 pub fn verify_connection(name: &str) -> Result<()> {
     Options::new(name).verify_connection(&Call::new())
+}
+
+impl Options {
+    /// Opens the store. [`Cache::None`] sends nothing; [`Cache::Exclusive`]
+    /// reads the map once.
+    pub fn open(self) -> Result<Store> {
+        self.open_with(&Call::new())
+    }
+
+    /// [`open`](Self::open) with its own deadline and cancel token.
+    pub fn open_with(self, call: &Call) -> Result<Store> {
+        Store::open_options(self, call)
+    }
+
+    /// Whether a store opened like this could work: reaches the cluster and
+    /// has the rights to read, write and (for a missing map) create it.
+    /// Changes nothing.
+    pub fn verify_connection(mut self, call: &Call) -> Result<()> {
+        self.cache = Cache::None;
+        let store = self.open_with(call)?;
+        store.with(call).verify_connection()
+    }
 }
 
 impl Store {
@@ -90,7 +91,7 @@ impl Store {
         Options::new(name).open()
     }
 
-    pub(crate) fn open_options(options: Options, call: &Call) -> Result<Store> {
+    fn open_options(options: Options, call: &Call) -> Result<Store> {
         check_name(&options.name)?;
         let timeout = check_timeout(options.timeout)?;
         let limits = limits(call, timeout, format!("store {}", options.name))?;

@@ -5,20 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
 
-use crate::api::{Api, Failure, Object, Try};
-use crate::batch::{Base, Op, Patch, Plan, plan, sizes_after};
+use crate::api::{Api, Object};
+use crate::batch::{Base, Op, Patch, Plan, Written, plan, sizes_after};
 use crate::cache::{CacheCell, Side, Snapshot, Version};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Stage;
 use crate::outcome::{Verdict, judge};
 use crate::process;
-use crate::reader::again;
-use crate::retry::Retry;
-use crate::runtime::Stage;
-use crate::store::Written;
+use crate::retry::{Retry, again};
+use crate::status::Failure;
 
 pub(crate) struct Writer {
     api: Arc<Api>,
@@ -80,7 +80,7 @@ impl Writer {
 
     async fn ground(&self, state: &mut State, retry: &mut Retry) -> Result<Ground> {
         if state.without_patch.is_some() {
-            let object = self.ask(retry, "get", |at| self.api.read_object(at)).await?;
+            let object = self.ask(retry, "get", |until| self.api.read_object(until)).await?;
             return Ok(match object {
                 Some(Object { json, snapshot }) => Ground { base: Base::Whole(snapshot), object: Some(json) },
                 None => Ground { base: Base::Missing, object: None },
@@ -90,7 +90,7 @@ impl Writer {
             (Some(cache), _) => Base::Whole(cache.load()),
             (None, Some(version)) => Base::Version(version.clone()),
             (None, None) => {
-                state.last = self.ask(retry, "get", |at| self.api.look(at)).await?;
+                state.last = self.ask(retry, "get", |until| self.api.look(until)).await?;
                 state.last.clone().map_or(Base::Missing, Base::Version)
             }
         };
@@ -109,9 +109,9 @@ impl Writer {
         let progress = retry.limits().progress.clone();
         let mut in_doubt = false;
         loop {
-            let at = retry.next_try();
+            let until = retry.next_try();
             progress.set(Stage::InFlight);
-            let verdict = judge(self.send(at, ground, patch).await, in_doubt);
+            let verdict = judge(self.send(until, ground, patch).await, in_doubt);
             in_doubt |= matches!(verdict, Verdict::InDoubt(_));
             if !in_doubt {
                 progress.set(Stage::NotWritten);
@@ -149,16 +149,16 @@ impl Writer {
         }
     }
 
-    async fn send(&self, at: Try, ground: &Ground, patch: &Patch) -> Result<Version, Failure> {
+    async fn send(&self, until: Instant, ground: &Ground, patch: &Patch) -> Result<Version, Failure> {
         match &ground.object {
             Some(object) => {
                 let mut object = object.clone();
                 patch.edit(&mut object);
-                self.api.replace(at, &object).await
+                self.api.replace(until, &object).await
             }
             None => {
                 let whole = matches!(ground.base, Base::Whole(_));
-                self.api.patch(at, &patch.to_strategic(whole)).await
+                self.api.patch(until, &patch.to_strategic(whole)).await
             }
         }
     }
@@ -181,7 +181,7 @@ impl Writer {
     }
 
     async fn reload(&self, retry: &mut Retry) -> Result<()> {
-        let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+        let snapshot = self.ask(retry, "get", |until| self.api.read(until)).await?;
         if let Some(cache) = &self.cache {
             cache.apply(|_| snapshot);
         }
@@ -219,7 +219,7 @@ impl Writer {
         if let Failure::Refused(refusal) = &failure {
             // Quota and a terminating namespace refuse before they look whether it exists.
             let may_exist = refusal.already_exists() || (refusal.code == 403 && !refusal.not_authorized());
-            if may_exist && self.ask(retry, "get", |at| self.api.look(at)).await?.is_some() {
+            if may_exist && self.ask(retry, "get", |until| self.api.look(until)).await?.is_some() {
                 return self.rebase(state, retry).await;
             }
         }
@@ -316,7 +316,7 @@ impl Writer {
     }
 
     /// Asks until there is an answer.
-    async fn ask<T, F>(&self, retry: &mut Retry, verb: &str, request: impl Fn(Try) -> F) -> Result<T>
+    async fn ask<T, F>(&self, retry: &mut Retry, verb: &str, request: impl Fn(Instant) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
     {

@@ -1,0 +1,47 @@
+//! W4 and W5 on mapstore-dev: answers lost, cut and replaced after the commit, writers side by side, refusals. What a
+//! store says about a write is compared with what the server holds. `real_faults.rs` is the same on the real server.
+
+mod support;
+
+use mapstore_harness::Kind::Dev;
+use support::writes;
+
+#[test]
+fn a_lost_answer_is_never_a_false_one() {
+    writes::a_lost_answer_is_never_a_false_one(Dev);
+}
+
+#[test]
+fn a_write_in_doubt_is_never_called_a_failure() {
+    writes::a_write_in_doubt_is_never_called_a_failure(Dev);
+}
+
+#[test]
+fn a_cancelled_write_is_not_remembered_as_anything() {
+    writes::a_cancelled_write_is_not_remembered_as_anything(Dev);
+}
+
+#[test]
+fn an_answer_lost_with_its_connection() {
+    writes::an_answer_lost_with_its_connection(Dev);
+}
+
+#[test]
+fn no_acknowledged_write_is_lost() {
+    writes::no_acknowledged_write_is_lost(Dev);
+}
+
+#[test]
+fn a_refused_write_leaves_nothing_behind() {
+    writes::a_refused_write_leaves_nothing_behind(Dev);
+}
+
+#[test]
+fn a_first_write_whose_answer_is_lost() {
+    writes::a_first_write_whose_answer_is_lost(Dev);
+}
+
+#[test]
+fn the_same_without_the_right_to_patch() {
+    writes::the_same_without_the_right_to_patch(Dev);
+}
