@@ -22,9 +22,7 @@ pub fn namespace(state: &State, cm: &ConfigMap) -> Result<(), Status> {
     let m = &cm.metadata;
     let name = [&m.name, &m.generate_name].into_iter().find(|n| !n.is_empty());
     let name = name.map_or("Unknown", String::as_str);
-    let why = format!(
-        "unable to create new content in namespace {namespace} because it is being terminated"
-    );
+    let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
     let mut status = Status::forbidden("configmaps", name, &why);
     if let Some(details) = &mut status.details {
         details.causes.push(Cause {
@@ -39,9 +37,10 @@ pub fn namespace(state: &State, cm: &ConfigMap) -> Result<(), Status> {
 /// A ValidatingAdmissionPolicy on keys (admission/plugin/policy/validating/dispatcher.go).
 pub fn policy(state: &State, cm: &ConfigMap) -> Result<(), Status> {
     let namespace = &cm.metadata.namespace;
-    let refused = state.forbidden_keys.iter().find(|(ns, key)| {
-        ns == namespace && (cm.data.contains_key(key) || cm.binary_data.contains_key(key))
-    });
+    let refused = state
+        .forbidden_keys
+        .iter()
+        .find(|(ns, key)| ns == namespace && (cm.data.contains_key(key) || cm.binary_data.contains_key(key)));
     let Some((_, key)) = refused else { return Ok(()) };
     let policy = format!("forbidden-key-{namespace}");
     let message = format!(

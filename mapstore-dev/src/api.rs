@@ -9,10 +9,10 @@ use crate::auth::{self, Subject};
 use crate::discovery;
 use crate::negotiate;
 use crate::render::{self, Rendered};
-use crate::request::{Query, Target};
+use crate::request::{self, Query, Target};
 use crate::state::State;
-use crate::status::{Details, Status};
-use crate::{configmaps, namespaces};
+use crate::status::Status;
+use crate::{configmaps, gostr, names, namespaces};
 
 /// The largest body of a write (apiserver/pkg/server/config.go, MaxRequestBodyBytes).
 pub const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -78,6 +78,9 @@ pub fn admit(state: &State, head: Head) -> Result<Request, Box<Rendered>> {
         rendered.no_sniff = secured;
         Box::new(rendered)
     };
+    if target.verb != "watch" {
+        request::check_timeout(&query).map_err(|s| refused(s, false))?;
+    }
     let subject = match auth::bearer(&head.authorization) {
         None if head.authorization.trim().is_empty() => Subject::Anonymous,
         token => match token.and_then(|t| state.users.get(t)) {
@@ -93,10 +96,12 @@ pub fn admit(state: &State, head: Head) -> Result<Request, Box<Rendered>> {
 
 /// Answers an admitted request.
 pub fn answer(state: &mut State, request: &Request) -> Rendered {
-    let answered = match request.target.resource.as_str() {
-        "" => return render::plain(discovery::answer(&request.method, &request.target.path), request),
+    let answered = match &request.target {
+        t if !t.is_resource => {
+            return render::plain(discovery::answer(&request.method, &request.target.path), request);
+        }
         // No API group has objects here.
-        _ if !request.target.group.is_empty() => return render::plain(discovery::no_path(), request),
+        t if !t.group.is_empty() => return render::plain(discovery::no_path(), request),
         _ => resource(state, request),
     };
     let mut rendered = match answered {
@@ -119,36 +124,54 @@ fn resource(state: &mut State, request: &Request) -> Result<(Answer, negotiate::
     Ok((handler(state, request)?, form))
 }
 
+fn no_path() -> Status {
+    Status {
+        code: 404,
+        reason: "NotFound",
+        message: "the server could not find the requested resource".into(),
+        details: Some(Box::default()),
+    }
+}
+
+/// Names that can't be stored aren't looked for (handlers/namer.go).
+fn check_name(target: &Target) -> Result<(), Status> {
+    let complaints = names::path_segment(&target.name);
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    let name = gostr::quote(&target.name);
+    Err(Status::bad_request(format!("Name parameter invalid: {name}: {}", complaints.join(";"))))
+}
+
 /// The handler of a path and method: 404 without a path, 405 without the method.
 fn route(request: &Request) -> Result<Handler, Status> {
     let t = &request.target;
     let method = request.method.as_str();
-    let no_path = Status {
-        code: 404,
-        reason: "NotFound",
-        message: "the server could not find the requested resource".into(),
-        details: Some(Details::default()),
-    };
-    if !t.subresource.is_empty() {
-        return Err(no_path);
+    // A selector for one name gives a list a name that its path doesn't have.
+    let item = !t.name.is_empty() && t.path.trim_end_matches('/').ends_with(&format!("/{}", t.name));
+    let item = item && !matches!(t.verb.as_str(), "list" | "watch");
+    let known = matches!(t.resource.as_str(), "configmaps" | "namespaces");
+    let clusterwide = t.resource == "configmaps" && t.namespace.is_empty();
+    if !known || !t.subresource.is_empty() || clusterwide && item {
+        return Err(no_path());
     }
-    let named = t.path.trim_end_matches('/').ends_with(&format!("/{}/{}", t.resource, t.name));
-    let handler: Handler = match (t.resource.as_str(), t.namespace.is_empty(), named && !t.name.is_empty(), method) {
-        ("configmaps" | "namespaces", ..) if t.verb == "watch" => watch,
-        ("configmaps", _, false, "GET") => |s, r| configmaps::list(s, r),
-        ("configmaps", false, false, "POST") => configmaps::create,
-        ("configmaps", false, false, "DELETE") => configmaps::delete_collection,
-        ("configmaps", false, true, "GET") => |s, r| configmaps::get(s, r),
-        ("configmaps", false, true, "PUT") => configmaps::replace,
-        ("configmaps", false, true, "PATCH") => configmaps::patch,
-        ("configmaps", false, true, "DELETE") => configmaps::delete,
-        ("configmaps", true, true, _) => return Err(no_path),
-        ("namespaces", _, false, "GET") => |s, r| namespaces::list(s, r),
-        ("namespaces", _, false, "POST") => namespaces::create,
-        ("namespaces", _, true, "GET") => |s, r| namespaces::get(s, r),
-        ("namespaces", _, true, "DELETE") => namespaces::delete,
-        ("configmaps" | "namespaces", ..) => return Err(Status::method_not_allowed()),
-        _ => return Err(no_path),
+    if item {
+        check_name(t)?;
+    }
+    let handler: Handler = match (t.resource.as_str(), item, method) {
+        (_, false, "GET") if t.verb == "watch" => watch,
+        ("configmaps", false, "GET") => |s, r| configmaps::list(s, r),
+        ("configmaps", false, "POST") if !clusterwide => configmaps::create,
+        ("configmaps", false, "DELETE") if !clusterwide => configmaps::delete_collection,
+        ("configmaps", true, "GET") => |s, r| configmaps::get(s, r),
+        ("configmaps", true, "PUT") => configmaps::replace,
+        ("configmaps", true, "PATCH") => configmaps::patch,
+        ("configmaps", true, "DELETE") => configmaps::delete,
+        ("namespaces", false, "GET") => |s, r| namespaces::list(s, r),
+        ("namespaces", false, "POST") => namespaces::create,
+        ("namespaces", true, "GET") => |s, r| namespaces::get(s, r),
+        ("namespaces", true, "DELETE") => namespaces::delete,
+        _ => return Err(Status::method_not_allowed()),
     };
     Ok(handler)
 }

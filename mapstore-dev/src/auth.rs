@@ -66,14 +66,21 @@ impl Subject {
         }
     }
 
+    /// A path that isn't about an object.
+    fn allowed_path(&self, target: &Target) -> bool {
+        let path = target.path.trim_end_matches('/');
+        let below = |p: &&str| path.strip_prefix(*p).is_some_and(|r| r.is_empty() || r.starts_with('/'));
+        let read = target.verb == "get";
+        match self {
+            Subject::Admin => true,
+            Subject::Anonymous => read && PUBLIC.contains(&path),
+            Subject::User { .. } => read && (PUBLIC.contains(&path) || DISCOVERY.iter().any(below)),
+        }
+    }
+
     fn allowed(&self, target: &Target) -> bool {
-        if target.resource.is_empty() {
-            let path = target.path.trim_end_matches('/');
-            let below = |p: &&str| path == *p || path.strip_prefix(*p).is_some_and(|r| r.starts_with('/'));
-            let user = !matches!(self, Subject::Anonymous);
-            return matches!(self, Subject::Admin)
-                || target.verb == "get"
-                    && (PUBLIC.contains(&path) || user && DISCOVERY.iter().any(|p| below(&p)));
+        if !target.is_resource {
+            return self.allowed_path(target);
         }
         match self {
             Subject::Admin => true,
@@ -91,7 +98,7 @@ impl Subject {
         }
         let user = gostr::quote(self.name());
         let verb = &target.verb;
-        let why = if target.resource.is_empty() {
+        let why = if !target.is_resource {
             format!("User {user} cannot {verb} path {}", gostr::quote(&target.path))
         } else {
             let resource = match target.subresource.as_str() {
@@ -137,7 +144,9 @@ mod tests {
 
     #[test]
     fn rules_of_a_role() {
-        let u = user(r#"[{"apiGroups":[""],"resources":["configmaps"],"resourceNames":["x"],"verbs":["get","create"]}]"#);
+        let u = user(
+            r#"[{"apiGroups":[""],"resources":["configmaps"],"resourceNames":["x"],"verbs":["get","create"]}]"#,
+        );
         assert!(u.allowed(&target("GET", "/api/v1/namespaces/ns/configmaps/x")));
         assert!(!u.allowed(&target("GET", "/api/v1/namespaces/ns/configmaps/y")));
         assert!(!u.allowed(&target("GET", "/api/v1/namespaces/other/configmaps/x")));

@@ -14,7 +14,7 @@ use crate::negotiate;
 use crate::object::{ConfigMap, OwnerReference};
 use crate::patch::{self, Wanted};
 use crate::random;
-use crate::request::WriteOptions;
+use crate::request::{self, WriteOptions};
 use crate::selector::Selector;
 use crate::size;
 use crate::state::State;
@@ -27,6 +27,11 @@ type Answered = Result<Answer, Status>;
 
 pub fn get(state: &State, request: &Request) -> Answered {
     let target = &request.target;
+    if request.query.flag("export") {
+        let text = "the export parameter, deprecated since v1.14, is no longer supported";
+        return Err(Status::bad_request(text));
+    }
+    request::read_revision(&request.query).map_err(Status::internal)?;
     match state.config_map(&target.namespace, &target.name) {
         Some(cm) => Ok(Answer::object(200, Arc::clone(cm))),
         None => Err(Status::not_found(KIND, &target.name)),
@@ -40,6 +45,7 @@ fn selected(state: &State, request: &Request) -> Result<Vec<Arc<ConfigMap>>, Sta
 }
 
 pub fn list(state: &State, request: &Request) -> Answered {
+    request::check_list(&request.query)?;
     let items = selected(state, request)?;
     let body = Body::List { items, revision: state.revision() };
     Ok(Answer { code: 200, body })
@@ -233,7 +239,8 @@ fn update(
     let wanted = revision(&new.metadata.resource_version)?;
     let current = revision(&old.metadata.resource_version)?;
     if wanted != 0 && wanted != current {
-        let why = "the object has been modified; please apply your changes to the latest version and try again";
+        let why =
+            "the object has been modified; please apply your changes to the latest version and try again";
         return Err(Status::conflict(KIND, &name, why));
     }
     keep_system_fields(&mut new, old);
@@ -258,15 +265,7 @@ fn update(
 
 /// A resourceVersion as a number; "" and "0" are none (api_object_versioner.go).
 fn revision(text: &str) -> Result<u64, Status> {
-    if text.is_empty() {
-        return Ok(0);
-    }
-    // ParseUint takes no sign.
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits).ok_or_else(|| {
-        let why = if digits { "value out of range" } else { "invalid syntax" };
-        Status::internal(format!("strconv.ParseUint: parsing {}: {why}", gostr::quote(text)))
-    })
+    if text.is_empty() { Ok(0) } else { request::revision(text).map_err(Status::internal) }
 }
 
 fn keep_system_fields(new: &mut ConfigMap, old: &ConfigMap) {
@@ -280,8 +279,7 @@ fn keep_system_fields(new: &mut ConfigMap, old: &ConfigMap) {
     if o.deletion_timestamp.is_some() {
         n.deletion_timestamp = o.deletion_timestamp.clone();
     }
-    n.deletion_grace_period_seconds =
-        n.deletion_grace_period_seconds.or(o.deletion_grace_period_seconds);
+    n.deletion_grace_period_seconds = n.deletion_grace_period_seconds.or(o.deletion_grace_period_seconds);
     // What isn't stored can't differ.
     if n.managed_fields.as_ref().is_some_and(Vec::is_empty) {
         n.managed_fields = None;
@@ -347,6 +345,7 @@ impl DeleteOptions {
         let body = request.body()?;
         let query = &request.query;
         let (mut options, dry_run) = if body.is_empty() {
+            request::number(query, "gracePeriodSeconds")?;
             let options = DeleteOptions {
                 orphan_dependents: query.get("orphanDependents").map(|_| query.flag("orphanDependents")),
                 propagation: query.get("propagationPolicy").map(str::to_string),

@@ -32,8 +32,8 @@ pub fn config_map(value: &Value, flavour: Flavour) -> Result<Decoded, String> {
         Value::Object(root) => root,
         Value::Null => &none,
         value => {
-        let kind = json::kind(value);
-        return Err(format!("json: cannot unmarshal {kind} into Go value of type v1.ConfigMap"));
+            let kind = json::kind(value);
+            return Err(format!("json: cannot unmarshal {kind} into Go value of type v1.ConfigMap"));
         }
     };
     let mut d = Decoder { flavour, path: Vec::new(), error: None, unknown: Vec::new() };
@@ -202,9 +202,7 @@ impl Decoder {
             Value::String(text) => {
                 let layout = "\"2006-01-02T15:04:05Z07:00\"";
                 let quoted = gostr::quote(text);
-                self.fail(format!(
-                    "parsing time {quoted} as {layout}: cannot parse {quoted} as \"2006\""
-                ));
+                self.fail(format!("parsing time {quoted} as {layout}: cannot parse {quoted} as \"2006\""));
                 None
             }
             v => {
@@ -223,9 +221,21 @@ impl Decoder {
             return m;
         };
         const NAMES: [&str; 15] = [
-            "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion",
-            "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
-            "labels", "annotations", "ownerReferences", "finalizers", "managedFields",
+            "name",
+            "generateName",
+            "namespace",
+            "selfLink",
+            "uid",
+            "resourceVersion",
+            "generation",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "labels",
+            "annotations",
+            "ownerReferences",
+            "finalizers",
+            "managedFields",
         ];
         self.known(map, &NAMES);
         let s = "ObjectMeta";
@@ -242,8 +252,7 @@ impl Decoder {
         m.generation = self.field(map, "generation", s, Self::integer).unwrap_or_default();
         m.creation_timestamp = self.field(map, "creationTimestamp", s, Self::time).unwrap_or_default();
         m.deletion_timestamp = self.field(map, "deletionTimestamp", s, Self::time);
-        m.deletion_grace_period_seconds =
-            self.field(map, "deletionGracePeriodSeconds", s, Self::integer);
+        m.deletion_grace_period_seconds = self.field(map, "deletionGracePeriodSeconds", s, Self::integer);
         m.labels = self.field(map, "labels", s, Self::strings).unwrap_or_default();
         m.annotations = self.field(map, "annotations", s, Self::strings).unwrap_or_default();
         m.owner_references = self.field(map, "ownerReferences", s, Self::owners).unwrap_or_default();
@@ -283,9 +292,8 @@ impl Decoder {
                 d.mismatch(item, structure, "v1.ManagedFieldsEntry");
                 return None;
             };
-            const NAMES: [&str; 7] = [
-                "manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource",
-            ];
+            const NAMES: [&str; 7] =
+                ["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
             d.known(map, &NAMES);
             let s = "ManagedFieldsEntry";
             Some(ManagedFieldsEntry {

@@ -63,9 +63,8 @@ fn openapi_index() -> Value {
 /// What `kubectl create` looks up: whether the server validates fields itself,
 /// so that kubectl need not.
 fn openapi() -> Value {
-    let parameter = |name: &str| {
-        json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}})
-    };
+    let parameter =
+        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
     let operation = |kind: &str| {
         json!({
             "parameters": [parameter("dryRun"), parameter("fieldManager"), parameter("fieldValidation")],

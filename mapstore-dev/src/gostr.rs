@@ -21,9 +21,7 @@ pub fn quote(text: &str) -> String {
             '\x0b' => out.push_str("\\v"),
             '\x0c' => out.push_str("\\f"),
             c if printable(c) => out.push(c),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                out.push_str(&format!("\\x{:02x}", c as u32))
-            }
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
             c if (c as u32) < 0x10000 => out.push_str(&format!("\\u{:04x}", c as u32)),
             c => out.push_str(&format!("\\U{:08x}", c as u32)),
         }
@@ -35,9 +33,7 @@ pub fn quote(text: &str) -> String {
 /// `unicode.IsPrint`, near enough: what Rust's own escaping leaves alone, and
 /// no space but the ASCII one.
 pub fn printable(c: char) -> bool {
-    c == '\'' || c == '"' || c == '\\' || c == ' ' || {
-        !c.is_whitespace() && c.escape_debug().count() == 1
-    }
+    c == '\'' || c == '"' || c == '\\' || c == ' ' || { !c.is_whitespace() && c.escape_debug().count() == 1 }
 }
 
 /// `%v` of a decoded JSON value: maps sorted by key, floats in Go's shortest form.
@@ -90,6 +86,34 @@ fn float(f: f64) -> String {
         }
         None => text,
     }
+}
+
+/// time.ParseDuration's complaint, if it has one.
+pub fn duration(text: &str) -> Result<(), String> {
+    let quoted = quote(text);
+    let invalid = || format!("invalid duration {quoted}");
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if rest == "0" {
+        return Ok(());
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (digits, after) = rest.split_at(number);
+        if digits.is_empty() || digits == "." || digits.matches('.').count() > 1 {
+            return Err(invalid());
+        }
+        let unit = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let (unit, after) = after.split_at(unit);
+        match unit {
+            "" => return Err(format!("missing unit in duration {quoted}")),
+            "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h" => rest = after,
+            unit => return Err(format!("unknown unit {} in duration {quoted}", quote(unit))),
+        }
+    }
+    Ok(())
 }
 
 /// Now, as metav1.Time is written: UTC, whole seconds.
@@ -149,6 +173,16 @@ mod tests {
     fn prints_values_like_go() {
         let v = json!({"b": [1, 2.5, null], "a": {"x": "y z"}, "c": 1e30});
         assert_eq!(value(&v), "map[a:map[x:y z] b:[1 2.5 <nil>] c:1e+30]");
+    }
+
+    #[test]
+    fn durations() {
+        for good in ["0", "5s", "1h2m", "-1.5ms"] {
+            assert_eq!(duration(good), Ok(()));
+        }
+        assert_eq!(duration("abc").unwrap_err(), "invalid duration \"abc\"");
+        assert_eq!(duration("5").unwrap_err(), "missing unit in duration \"5\"");
+        assert_eq!(duration("5x").unwrap_err(), "unknown unit \"x\" in duration \"5x\"");
     }
 
     #[test]

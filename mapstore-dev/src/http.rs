@@ -89,10 +89,7 @@ fn head(request: &hyper::Request<Incoming>) -> Head {
     }
 }
 
-async fn respond(
-    state: &Mutex<State>,
-    request: hyper::Request<Incoming>,
-) -> Response<Full<Bytes>> {
+async fn respond(state: &Mutex<State>, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
     let admitted = api::admit(&api::lock(state), head(&request));
     let rendered = match admitted {
         Err(refused) => *refused,
@@ -142,8 +139,7 @@ async fn body(mut body: Incoming) -> Result<Option<Vec<u8>>, hyper::Error> {
 
 fn response(rendered: Rendered) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(rendered.body)));
-    *response.status_mut() =
-        StatusCode::from_u16(rendered.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() = StatusCode::from_u16(rendered.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));

@@ -93,10 +93,7 @@ impl Parser<'_> {
         }
     }
 
-    fn nested(
-        &mut self,
-        body: fn(&mut Self) -> Result<Value, SyntaxError>,
-    ) -> Result<Value, SyntaxError> {
+    fn nested(&mut self, body: fn(&mut Self) -> Result<Value, SyntaxError>) -> Result<Value, SyntaxError> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(SyntaxError("exceeded max depth".into()));
@@ -216,11 +213,7 @@ impl Parser<'_> {
         // sigs.k8s.io/json: an integer that fits stays one.
         Ok(match text.parse::<i64>() {
             Ok(n) => Value::Number(n.into()),
-            Err(_) => text
-                .parse::<f64>()
-                .ok()
-                .and_then(Number::from_f64)
-                .map_or(Value::Null, Value::Number),
+            Err(_) => text.parse::<f64>().ok().and_then(Number::from_f64).map_or(Value::Null, Value::Number),
         })
     }
 
@@ -271,9 +264,8 @@ impl Parser<'_> {
         let mut code = 0;
         for _ in 0..4 {
             let c = self.peek().ok_or_else(end)?;
-            let digit = (c as char)
-                .to_digit(16)
-                .ok_or_else(|| invalid(c, "in \\u hexadecimal character escape"))?;
+            let digit =
+                (c as char).to_digit(16).ok_or_else(|| invalid(c, "in \\u hexadecimal character escape"))?;
             code = code * 16 + digit;
             self.at += 1;
         }
@@ -343,10 +335,7 @@ mod tests {
     fn errors_are_gos() {
         assert_eq!(error(""), "unexpected end of JSON input");
         assert_eq!(error("{"), "unexpected end of JSON input");
-        assert_eq!(
-            error("{a:1}"),
-            "invalid character 'a' looking for beginning of object key string"
-        );
+        assert_eq!(error("{a:1}"), "invalid character 'a' looking for beginning of object key string");
         assert_eq!(error("hello"), "invalid character 'h' looking for beginning of value");
         assert_eq!(error("{\"a\" 1}"), "invalid character '1' after object key");
         assert_eq!(error("{\"a\":1 2}"), "invalid character '2' after object key:value pair");

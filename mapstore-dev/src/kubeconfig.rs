@@ -39,21 +39,16 @@ current-context: mapstore-dev
 /// Writes a file that only its owner can read, whole or not at all: readers
 /// that wait for it never see half of it.
 pub fn write(path: &Path, text: &str) -> io::Result<()> {
-    let named = |e: io::Error| {
-        io::Error::new(e.kind(), format!("can't write kubeconfig {}: {e}", path.display()))
-    };
+    let named =
+        |e: io::Error| io::Error::new(e.kind(), format!("can't write kubeconfig {}: {e}", path.display()));
     let name = path.file_name().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display()))
     })?;
     let mut partial = name.to_os_string();
     partial.push(format!(".{}.partial", crate::random::suffix()));
     let partial = path.with_file_name(partial);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(named)?;
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).map_err(named)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| fs::rename(&partial, path));
     written.map_err(|e| {
         let _ = fs::remove_file(&partial);

@@ -43,5 +43,10 @@ mod strategic;
 mod tls;
 mod validate;
 
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub use auth::{Rule, User};
 pub use server::{Builder, DevServer};

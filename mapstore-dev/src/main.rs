@@ -52,8 +52,7 @@ fn parse(arguments: impl Iterator<Item = String>) -> Result<Arguments, String> {
             "--port" => {
                 let text = value("a port number")?;
                 let port = text.parse::<u16>();
-                parsed.port = port
-                    .map_err(|_| format!("--port {text}: not a port number (0 to 65535)"))?;
+                parsed.port = port.map_err(|_| format!("--port {text}: not a port number (0 to 65535)"))?;
             }
             "--write-kubeconfig" => parsed.kubeconfig = Some(value("a file name")?.into()),
             "--namespace" => parsed.namespaces.push(value("a namespace's name")?),

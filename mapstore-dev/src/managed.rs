@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::object::{ConfigMap, ManagedFieldsEntry};
+use crate::object::{ConfigMap, ManagedFieldsEntry, OwnerReference};
 
 /// More than this many Update entries, and the oldest become one (fieldmanager.go).
 const MAX_UPDATERS: usize = 10;
@@ -77,19 +77,30 @@ impl Fields {
     }
 }
 
-/// Every field of an object with its value (containers have none). What
-/// stripmeta.go takes out of every set isn't listed to begin with.
-fn fields_of(cm: &ConfigMap) -> BTreeMap<Vec<String>, Option<Value>> {
+/// A field's value, to be compared only.
+#[derive(PartialEq)]
+enum Leaf<'a> {
+    /// A map or list is there, whatever it holds.
+    Container,
+    Bool(bool),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    Owner(&'a OwnerReference),
+}
+
+/// Every field of an object with its value. What stripmeta.go takes out of
+/// every set isn't listed to begin with.
+fn fields_of(cm: &ConfigMap) -> BTreeMap<Vec<String>, Leaf<'_>> {
     let mut out = BTreeMap::new();
-    let mut put = |path: &[&str], value: Option<Value>| {
+    let mut put = |path: &[&str], value| {
         out.insert(path.iter().map(|s| s.to_string()).collect(), value);
     };
     if let Some(immutable) = cm.immutable {
-        put(&["f:immutable"], Some(json!(immutable)));
+        put(&["f:immutable"], Leaf::Bool(immutable));
     }
     let m = &cm.metadata;
     if !m.generate_name.is_empty() {
-        put(&["f:metadata", "f:generateName"], Some(json!(m.generate_name)));
+        put(&["f:metadata", "f:generateName"], Leaf::Text(&m.generate_name));
     }
     for (path, map) in [
         (&["f:data"][..], &cm.data),
@@ -97,31 +108,31 @@ fn fields_of(cm: &ConfigMap) -> BTreeMap<Vec<String>, Option<Value>> {
         (&["f:metadata", "f:annotations"][..], &m.annotations),
     ] {
         if !map.is_empty() {
-            put(path, None);
+            put(path, Leaf::Container);
         }
         for (key, value) in map {
-            put(&[path, &[&format!("f:{key}")]].concat(), Some(json!(value)));
+            put(&[path, &[&format!("f:{key}")]].concat(), Leaf::Text(value));
         }
     }
     if !cm.binary_data.is_empty() {
-        put(&["f:binaryData"], None);
+        put(&["f:binaryData"], Leaf::Container);
     }
     for (key, value) in &cm.binary_data {
-        put(&["f:binaryData", &format!("f:{key}")], Some(json!(value)));
+        put(&["f:binaryData", &format!("f:{key}")], Leaf::Bytes(value));
     }
     if !m.owner_references.is_empty() {
-        put(&["f:metadata", "f:ownerReferences"], None);
+        put(&["f:metadata", "f:ownerReferences"], Leaf::Container);
     }
     for owner in &m.owner_references {
         let key = format!("k:{}", json!({"uid": owner.uid}));
-        put(&["f:metadata", "f:ownerReferences", &key], Some(json!(owner)));
+        put(&["f:metadata", "f:ownerReferences", &key], Leaf::Owner(owner));
     }
     if !m.finalizers.is_empty() {
-        put(&["f:metadata", "f:finalizers"], None);
+        put(&["f:metadata", "f:finalizers"], Leaf::Container);
     }
     for finalizer in &m.finalizers {
         let key = format!("v:{}", json!(finalizer));
-        put(&["f:metadata", "f:finalizers", &key], Some(json!(finalizer)));
+        put(&["f:metadata", "f:finalizers", &key], Leaf::Text(finalizer));
     }
     out
 }
@@ -130,14 +141,16 @@ fn fields_of(cm: &ConfigMap) -> BTreeMap<Vec<String>, Option<Value>> {
 fn compare(old: &ConfigMap, new: &ConfigMap) -> (Fields, Fields) {
     let (old, new) = (fields_of(old), fields_of(new));
     let (mut written, mut removed) = (Fields::default(), Fields::default());
-    let path = |p: &Vec<String>| -> Vec<String> { p.clone() };
+    fn path(p: &[String]) -> Vec<&str> {
+        p.iter().map(String::as_str).collect()
+    }
     for (p, value) in &new {
         if old.get(p) != Some(value) {
-            written.add(&path(p).iter().map(String::as_str).collect::<Vec<_>>());
+            written.add(&path(p));
         }
     }
     for p in old.keys().filter(|p| !new.contains_key(*p)) {
-        removed.add(&path(p).iter().map(String::as_str).collect::<Vec<_>>());
+        removed.add(&path(p));
     }
     (written, removed)
 }
@@ -258,10 +271,8 @@ fn encode(mut managed: Vec<Managed>) -> Option<Vec<ManagedFieldsEntry>> {
         };
         key(a).cmp(&key(b))
     });
-    let entries = managed.into_iter().map(|m| ManagedFieldsEntry {
-        fields_v1: Some(m.fields.to_json()),
-        ..m.entry
-    });
+    let entries =
+        managed.into_iter().map(|m| ManagedFieldsEntry { fields_v1: Some(m.fields.to_json()), ..m.entry });
     Some(entries.collect())
 }
 
@@ -295,10 +306,7 @@ mod tests {
     fn a_create_and_a_foreign_update() {
         let mut a = cm(&[("x", "1"), ("y", "1")]);
         update(&mut a, None, "one", "t1");
-        assert_eq!(
-            entries(&a),
-            [("one".into(), json!({"f:data": {".": {}, "f:x": {}, "f:y": {}}}))]
-        );
+        assert_eq!(entries(&a), [("one".into(), json!({"f:data": {".": {}, "f:x": {}, "f:y": {}}}))]);
         let mut b = cm(&[("x", "2"), ("y", "1"), ("z", "1")]);
         update(&mut b, Some(&a), "two", "t2");
         assert_eq!(

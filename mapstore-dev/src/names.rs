@@ -189,7 +189,9 @@ mod tests {
     fn bad_values_have() {
         assert_eq!(
             config_key("a b"),
-            ["a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"]
+            [
+                "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+            ]
         );
         assert_eq!(config_key(".."), ["must not be '..'"]);
         assert_eq!(config_key("..a"), ["must not start with '..'"]);

@@ -16,8 +16,7 @@ pub enum Form {
 
 /// What the real server could produce, for its refusals.
 const TYPES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
-const STREAMS: &str =
-    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
+const STREAMS: &str = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch";
 
 struct Clause {
     media_type: String,

@@ -41,20 +41,15 @@ pub struct Wanted {
 /// A body as a document, whatever its encoding; the error is the decoder's text.
 pub fn document(body: &[u8], encoding: Encoding) -> Result<Document, String> {
     match encoding {
-        Encoding::Json => json::parse(body)
-            .map_err(|e| format!("couldn't get version/kind; json parse error: {e}")),
-        Encoding::Protobuf => {
-            protobuf::to_json(body).map(|value| Document { value, duplicates: Vec::new() })
+        Encoding::Json => {
+            json::parse(body).map_err(|e| format!("couldn't get version/kind; json parse error: {e}"))
         }
+        Encoding::Protobuf => protobuf::to_json(body).map(|value| Document { value, duplicates: Vec::new() }),
     }
 }
 
 /// Reads the object of a POST or PUT.
-pub fn whole(
-    body: &[u8],
-    encoding: Encoding,
-    validation: FieldValidation,
-) -> Result<Wanted, Status> {
+pub fn whole(body: &[u8], encoding: Encoding, validation: FieldValidation) -> Result<Wanted, Status> {
     let unrecognized = |error: String| {
         let summary = summarize(body);
         Status::bad_request(format!(
@@ -67,9 +62,7 @@ pub fn whole(
     let kind = if kind.is_empty() { "ConfigMap" } else { &kind };
     let refuse = |error: String| {
         let version = gostr::quote(version.rsplit('/').next().unwrap_or_default());
-        Status::bad_request(format!(
-            "{kind} in version {version} cannot be handled as a ConfigMap: {error}"
-        ))
+        Status::bad_request(format!("{kind} in version {version} cannot be handled as a ConfigMap: {error}"))
     };
     if (version, kind) != ("v1", "ConfigMap") {
         return Err(refuse(unusable(version, kind)));
@@ -344,9 +337,11 @@ mod tests {
         assert_eq!(read.object.data["a"], "2");
         assert_eq!(whole(body, Encoding::Json, FieldValidation::Ignore).unwrap().warnings.len(), 0);
         let refused = whole(body, Encoding::Json, FieldValidation::Strict).unwrap_err();
-        assert!(refused.message.ends_with(
-            "strict decoding error: duplicate field \"data.a\", unknown field \"foo\""
-        ));
+        assert!(
+            refused
+                .message
+                .ends_with("strict decoding error: duplicate field \"data.a\", unknown field \"foo\"")
+        );
     }
 
     #[test]

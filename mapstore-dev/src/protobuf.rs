@@ -71,16 +71,14 @@ const NAMESPACE: &[Field] = &[
     (1, "metadata", Type::Message(META), false),
     (2, "spec", Type::Message(&[(1, "finalizers", Type::Text, true)]), false),
 ];
-const PRECONDITIONS: &[Field] =
-    &[(1, "uid", Type::Text, false), (2, "resourceVersion", Type::Text, false)];
+const PRECONDITIONS: &[Field] = &[(1, "uid", Type::Text, false), (2, "resourceVersion", Type::Text, false)];
 const DELETE_OPTIONS: &[Field] = &[
     (2, "preconditions", Type::Message(PRECONDITIONS), false),
     (3, "orphanDependents", Type::Bool, false),
     (4, "propagationPolicy", Type::Text, false),
     (5, "dryRun", Type::Text, true),
 ];
-const TYPE_META: &[Field] =
-    &[(1, "apiVersion", Type::Text, false), (2, "kind", Type::Text, false)];
+const TYPE_META: &[Field] = &[(1, "apiVersion", Type::Text, false), (2, "kind", Type::Text, false)];
 
 /// The JSON a protobuf body stands for.
 pub fn to_json(body: &[u8]) -> Result<Value, String> {
@@ -202,9 +200,7 @@ fn scalar(kind: Type, payload: Payload<'_>, depth: usize) -> Result<Option<Value
         }
         (Type::Number, Payload::Number(n)) => Some(n).filter(|n| *n != 0).map(|n| json!(n as i64)),
         (Type::Bool, Payload::Number(n)) => Some(json!(n != 0)),
-        (Type::Message(schema), Payload::Bytes(b)) => {
-            Some(Value::Object(message(b, schema, depth + 1)?))
-        }
+        (Type::Message(schema), Payload::Bytes(b)) => Some(Value::Object(message(b, schema, depth + 1)?)),
         (Type::Time, Payload::Bytes(b)) => Wire(b).find_map(|f| match f {
             Ok((1, Payload::Number(n))) => Some(json!(crate::gostr::rfc3339(n as i64))),
             _ => None,

@@ -68,16 +68,15 @@ fn rendered(code: u16, body: Vec<u8>) -> Rendered {
 }
 
 pub fn error(status: Status, query: &Query, user_agent: &str) -> Rendered {
-    rendered(status.code, json(&status.to_json(), pretty(query, user_agent)))
+    rendered(status.code, json(&status.wire(), pretty(query, user_agent)))
 }
 
 /// Answers that have one form only.
 pub fn plain(answer: Answer, request: &Request) -> Rendered {
     match answer.body {
-        Body::Text(text) => Rendered {
-            content_type: "text/plain; charset=utf-8",
-            ..rendered(answer.code, text.into())
-        },
+        Body::Text(text) => {
+            Rendered { content_type: "text/plain; charset=utf-8", ..rendered(answer.code, text.into()) }
+        }
         _ => self::answer(answer, &Form::Whole, request),
     }
 }
@@ -166,9 +165,7 @@ fn table(items: &[&ConfigMap], v: &str, revision: &str, query: &Query) -> Result
         Ok(json!({"cells": [cm.metadata.name, count, age], "object": object}))
     };
     let rows = items.iter().map(row).collect::<Result<Vec<_>, _>>()?;
-    let column = |name: &str, format: &str, description: &str| {
-        json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0})
-    };
+    let column = |name: &str, format: &str, description: &str| json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0});
     Ok(json!({
         "kind": "Table", "apiVersion": api_version,
         "metadata": {"resourceVersion": revision},

@@ -13,7 +13,8 @@ use crate::validate;
 pub struct Target {
     pub path: String,
     pub verb: String,
-    /// Empty for a request that isn't about a resource.
+    /// Is it about a resource at all?
+    pub is_resource: bool,
     pub resource: String,
     pub subresource: String,
     pub group: String,
@@ -25,8 +26,7 @@ impl Target {
     pub fn of(method: &str, path: &str, query: &Query) -> Target {
         let path = percent_decode(path, false);
         let mut target = Target { verb: method.to_lowercase(), path, ..Target::default() };
-        let parts: Vec<String> =
-            target.path.trim_matches('/').split('/').map(str::to_string).collect();
+        let parts: Vec<String> = target.path.trim_matches('/').split('/').map(str::to_string).collect();
         let rest = match parts.first().map(String::as_str) {
             Some("api") if parts.len() >= 3 => &parts[2..],
             Some("apis") if parts.len() >= 4 => {
@@ -47,6 +47,7 @@ impl Target {
                 parts = &parts[2..];
             }
         }
+        self.is_resource = true;
         self.resource = parts[0].clone();
         self.name = parts.get(1).cloned().unwrap_or_default();
         self.subresource = parts.get(2).cloned().unwrap_or_default();
@@ -134,6 +135,70 @@ impl Query {
     pub fn flag(&self, name: &str) -> bool {
         self.get(name).is_some_and(|v| !matches!(v.to_lowercase().as_str(), "false" | "0"))
     }
+}
+
+/// `?timeout=`, which has to be a Go duration and bounds nothing here
+/// (server/filters/request_deadline.go).
+pub fn check_timeout(query: &Query) -> Result<(), Status> {
+    let refused = query.get("timeout").filter(|t| !t.is_empty()).and_then(|t| gostr::duration(t).err());
+    refused.map_or(Ok(()), |e| {
+        let text = format!("invalid timeout specified in the request URL - time: {e}");
+        Err(Status::bad_request(text))
+    })
+}
+
+/// strconv.ParseUint's complaint; a resourceVersion is an unsigned number.
+pub fn revision(text: &str) -> Result<u64, String> {
+    // ParseUint takes no sign.
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or_else(|| {
+        let why = if digits { "value out of range" } else { "invalid syntax" };
+        format!("strconv.ParseUint: parsing {}: {why}", gostr::quote(text))
+    })
+}
+
+/// The `resourceVersion` of a read, if it is one; reads here are always the newest.
+pub fn read_revision(query: &Query) -> Result<(), String> {
+    let text = query.get("resourceVersion").unwrap_or("0");
+    let checked = if text.is_empty() { Ok(0) } else { revision(text) };
+    checked.map(drop).map_err(|e| format!("resourceVersion: Invalid value: {}: {e}", gostr::quote(text)))
+}
+
+/// A parameter that has to be an integer.
+pub fn number(query: &Query, name: &str) -> Result<(), Status> {
+    match query.get(name).filter(|t| !t.is_empty()) {
+        Some(t) if t.parse::<i64>().is_err() => {
+            let text = format!("strconv.ParseInt: parsing {}: invalid syntax", gostr::quote(t));
+            Err(Status::bad_request(text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The options of a list that can be wrong (metainternalversion's validation).
+pub fn check_list(query: &Query) -> Result<(), Status> {
+    number(query, "timeoutSeconds")?;
+    number(query, "limit")?;
+    let mut errors = Vec::new();
+    let matching = query.get("resourceVersionMatch").unwrap_or_default();
+    if !matching.is_empty() {
+        let field = "resourceVersionMatch";
+        if query.get("resourceVersion").unwrap_or_default().is_empty() {
+            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            errors.push(FieldError::forbidden(field, detail));
+        }
+        const KNOWN: [&str; 3] = ["Exact", "NotOlderThan", ""];
+        if !KNOWN.contains(&matching) {
+            errors.push(FieldError::not_supported(field, gostr::quote(matching), &KNOWN));
+        }
+    }
+    if query.flag("sendInitialEvents") {
+        errors.push(FieldError::forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    }
+    if !errors.is_empty() {
+        return Err(Status::invalid("meta.k8s.io", "ListOptions", "", &errors));
+    }
+    read_revision(query).map_err(|e| Status::bad_request(format!("invalid resource version: {e}")))
 }
 
 /// The options of a write.

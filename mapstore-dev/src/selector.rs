@@ -52,7 +52,7 @@ fn fields(text: &str) -> Result<Vec<(String, String, bool)>, Status> {
             (n, v, true)
         } else {
             return Err(Status::bad_request(format!(
-                "unable to parse field selector: invalid selector: '{term}'; can't understand '{term}'"
+                "invalid selector: '{term}'; can't understand '{term}'"
             )));
         };
         if !matches!(name, "metadata.name" | "metadata.namespace") {
@@ -66,50 +66,131 @@ fn fields(text: &str) -> Result<Vec<(String, String, bool)>, Status> {
     Ok(terms)
 }
 
-/// Splits at commas outside parentheses.
-fn requirements(text: &str) -> Vec<&str> {
-    let mut depth = 0;
-    let split = text.split(move |c| {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            _ => {}
-        }
-        c == ',' && depth == 0
-    });
-    split.map(str::trim).filter(|t| !t.is_empty()).collect()
+/// The twin of apimachinery/pkg/labels/selector.go: its grammar, its complaints.
+struct Parser<'a> {
+    tokens: Vec<&'a str>,
+    at: usize,
 }
 
 fn labels(text: &str) -> Result<Vec<(String, Test)>, Status> {
-    requirements(text).into_iter().map(label).collect()
+    let parsed = Parser { tokens: tokens(text), at: 0 }.requirements();
+    parsed.map_err(Status::bad_request)
 }
 
-fn label(term: &str) -> Result<(String, Test), Status> {
-    let one = |v: &str| vec![v.trim().to_string()];
-    let list = |v: &str| -> Option<Vec<String>> {
-        let inner = v.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some(inner.split(',').map(|v| v.trim().to_string()).collect())
-    };
-    let (name, test) = if let Some(name) = term.strip_prefix('!') {
-        (name, Some(Test::Absent))
-    } else if let Some((n, v)) = term.split_once(" notin ") {
-        (n, list(v).map(Test::NotIn))
-    } else if let Some((n, v)) = term.split_once(" in ") {
-        (n, list(v).map(Test::In))
-    } else if let Some((n, v)) = term.split_once("!=") {
-        (n, Some(Test::NotIn(one(v))))
-    } else if let Some((n, v)) = term.split_once("==").or_else(|| term.split_once('=')) {
-        (n, Some(Test::In(one(v))))
-    } else {
-        (term, Some(Test::Exists))
-    };
-    let name = name.trim();
-    match test.filter(|_| crate::names::qualified(name).is_empty()) {
-        Some(test) => Ok((name.into(), test)),
-        None => Err(Status::bad_request(format!(
-            "unable to parse requirement: {}",
-            gostr::quote(term)
-        ))),
+fn symbol(c: char) -> bool {
+    matches!(c, '=' | '!' | '(' | ')' | ',' | '>' | '<')
+}
+
+/// Words and operators, as they stand in the text.
+fn tokens(text: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let length = match first {
+            '(' | ')' | ',' => 1,
+            c if symbol(c) => {
+                if rest.starts_with("==") || rest.starts_with("!=") {
+                    2
+                } else {
+                    1
+                }
+            }
+            _ => rest.find(|c: char| symbol(c) || c.is_whitespace()).unwrap_or(rest.len()),
+        };
+        let (token, after) = rest.split_at(length);
+        tokens.push(token);
+        rest = after.trim_start();
+    }
+    tokens
+}
+
+fn is_word(token: &str) -> bool {
+    token.chars().next().is_some_and(|c| !symbol(c))
+}
+
+impl<'a> Parser<'a> {
+    /// The next token; "" is the end.
+    fn peek(&self) -> &'a str {
+        self.tokens.get(self.at).copied().unwrap_or_default()
+    }
+
+    fn next(&mut self) -> &'a str {
+        let token = self.peek();
+        self.at += 1;
+        token
+    }
+
+    fn requirements(&mut self) -> Result<Vec<(String, Test)>, String> {
+        let mut list = Vec::new();
+        loop {
+            match self.peek() {
+                "" => return Ok(list),
+                t if t == "!" || is_word(t) => {}
+                t => return Err(format!("found '{t}', expected: !, identifier, or 'end of string'")),
+            }
+            let one = self.requirement().map_err(|e| format!("unable to parse requirement: {e}"))?;
+            list.push(one);
+            match self.next() {
+                "" => return Ok(list),
+                "," if self.peek() == "!" || is_word(self.peek()) => {}
+                "," => return Err(format!("found '{}', expected: identifier after ','", self.peek())),
+                t => return Err(format!("found '{t}', expected: ',' or 'end of string'")),
+            }
+        }
+    }
+
+    fn requirement(&mut self) -> Result<(String, Test), String> {
+        let absent = self.peek() == "!";
+        if absent {
+            self.next();
+        }
+        let name = self.next();
+        if !is_word(name) {
+            return Err(format!("found '{name}', expected: identifier"));
+        }
+        if let Some(complaint) = crate::names::qualified(name).first() {
+            return Err(format!("<nil>: Invalid value: {}: {complaint}", gostr::quote(name)));
+        }
+        let name = name.to_string();
+        match self.peek() {
+            _ if absent => return Ok((name, Test::Absent)),
+            "" | "," => return Ok((name, Test::Exists)),
+            _ => {}
+        }
+        match self.next() {
+            "=" | "==" => Ok((name, Test::In(vec![self.value()?]))),
+            "!=" => Ok((name, Test::NotIn(vec![self.value()?]))),
+            "in" => Ok((name, Test::In(self.values()?))),
+            "notin" => Ok((name, Test::NotIn(self.values()?))),
+            t => Err(format!("found '{t}', expected: in, notin, =, ==, !=, gt, lt")),
+        }
+    }
+
+    fn value(&mut self) -> Result<String, String> {
+        match self.peek() {
+            "" | "," => Ok(String::new()),
+            t if is_word(t) => {
+                self.next();
+                Ok(t.into())
+            }
+            t => Err(format!("found '{t}', expected: identifier")),
+        }
+    }
+
+    fn values(&mut self) -> Result<Vec<String>, String> {
+        match self.next() {
+            "(" => {}
+            t => return Err(format!("found '{t}' expected: '('")),
+        }
+        let mut values = Vec::new();
+        loop {
+            match self.next() {
+                t if is_word(t) => values.push(t.to_string()),
+                "," => {}
+                ")" => return Ok(values),
+                t => return Err(format!("found '{t}', expected: ',', ')' or identifier")),
+            }
+        }
     }
 }
 
@@ -140,6 +221,14 @@ mod tests {
         ] {
             let encoded = selector.replace('=', "%3D").replace(' ', "%20");
             assert_eq!(matches(&format!("labelSelector={encoded}")), expected, "{selector}");
+        }
+        for (selector, complaint) in [
+            ("a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"),
+            ("=", "found '=', expected: !, identifier, or 'end of string'"),
+            ("a in b", "unable to parse requirement: found 'b' expected: '('"),
+            ("a=b c", "found 'c', expected: ',' or 'end of string'"),
+        ] {
+            assert_eq!(labels(selector).unwrap_err().message, complaint);
         }
         let unknown = Query::parse("fieldSelector=spec.x%3D1");
         assert_eq!(Selector::of(&unknown).unwrap_err().code, 400);

@@ -4,18 +4,21 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use crate::api;
 use crate::auth::{Rule, Subject, User};
-use crate::{names, namespaces};
 use crate::state::State;
 use crate::tls::{self, Tls};
 use crate::{http, kubeconfig, random};
+use crate::{names, namespaces};
 
 /// Stack of the server's thread: JSON may nest 10,000 deep, and is read
 /// recursively, in debug builds too.
@@ -43,8 +46,7 @@ impl Builder {
         let address = listener.local_addr()?;
         let admin_token = random::token();
         let state = Arc::new(Mutex::new(State::new(&admin_token)));
-        let mut server =
-            DevServer { address, tls: tls::generate()?, admin_token, state, running: None };
+        let mut server = DevServer { address, tls: tls::generate()?, admin_token, state, running: None };
         server.run(listener)?;
         Ok(server)
     }
@@ -52,11 +54,62 @@ impl Builder {
 
 fn listen(port: u16) -> io::Result<StdListener> {
     // Loopback only, always: everything here is open to whoever has the kubeconfig.
-    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|e| {
-        io::Error::new(e.kind(), format!("can't listen on 127.0.0.1:{port}: {e}"))
-    })?;
+    let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))
+        .map_err(|e| io::Error::new(e.kind(), format!("can't listen on 127.0.0.1:{port}: {e}")))?;
     listener.set_nonblocking(true)?;
     Ok(listener)
+}
+
+/// The runtime, made on the thread it serves: it would leave something behind
+/// on the host's.
+fn runtime(listener: StdListener) -> io::Result<(Runtime, TcpListener)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let guard = runtime.enter();
+    let listener = TcpListener::from_std(listener)?;
+    drop(guard);
+    Ok((runtime, listener))
+}
+
+async fn serve(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    state: Arc<Mutex<State>>,
+    stopped: watch::Receiver<bool>,
+) {
+    http::serve(listener, acceptor, state, stopped).await;
+    // Let the connections see the stop and close in order.
+    let metrics = tokio::runtime::Handle::current().metrics();
+    for _ in 0..100 {
+        if metrics.num_alive_tasks() == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// How the thread's start went. A channel would do, but its wait makes the
+/// host's thread a Rust one, which leak checkers see.
+#[derive(Default)]
+struct Started {
+    outcome: Mutex<Option<io::Result<()>>>,
+    there: Condvar,
+}
+
+impl Started {
+    fn put(&self, outcome: io::Result<()>) {
+        *self.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+        self.there.notify_all();
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match outcome.take() {
+                Some(outcome) => return outcome,
+                None => outcome = self.there.wait(outcome).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
 }
 
 struct Running {
@@ -104,27 +157,20 @@ impl DevServer {
         let (stop, stopped) = watch::channel(false);
         let state = Arc::clone(&self.state);
         let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.config));
-        // A runtime that can't be made is an error here, not on the thread.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = std::thread::Builder::new()
-            .name("mapstore-dev".into())
-            .stack_size(STACK)
-            .spawn(move || {
+        let started = Arc::new(Started::default());
+        let report = Arc::clone(&started);
+        let thread =
+            std::thread::Builder::new().name("mapstore-dev".into()).stack_size(STACK).spawn(move || {
                 block_signals();
-                runtime.block_on(async {
-                    if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                        http::serve(listener, acceptor, state, stopped).await;
+                match runtime(listener) {
+                    Ok((runtime, listener)) => {
+                        report.put(Ok(()));
+                        runtime.block_on(serve(listener, acceptor, state, stopped));
                     }
-                    // Let the connections see the stop and close in order.
-                    let metrics = tokio::runtime::Handle::current().metrics();
-                    for _ in 0..100 {
-                        if metrics.num_alive_tasks() == 0 {
-                            break;
-                        }
-                        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-                    }
-                });
+                    Err(e) => report.put(Err(e)),
+                }
             })?;
+        started.wait()?;
         self.running = Some(Running { stop, thread });
         Ok(())
     }
@@ -198,12 +244,8 @@ impl DevServer {
     /// Adds the service account `name` of a namespace with the rules of one
     /// Role there. Adding it again gives it a second token with other rules.
     pub fn add_user(&self, name: &str, namespace: &str, rules: Vec<Rule>) -> User {
-        let user = User {
-            name: format!("system:serviceaccount:{namespace}:{name}"),
-            token: random::token(),
-        };
-        let subject =
-            Subject::User { name: user.name.clone(), namespace: namespace.into(), rules };
+        let user = User { name: format!("system:serviceaccount:{namespace}:{name}"), token: random::token() };
+        let subject = Subject::User { name: user.name.clone(), namespace: namespace.into(), rules };
         api::lock(&self.state).users.insert(user.token.clone(), subject);
         user
     }

@@ -99,9 +99,10 @@ fn owner(o: &OwnerReference) -> usize {
 }
 
 fn entry(e: &ManagedFieldsEntry) -> usize {
-    let fields = e.fields_v1.as_ref().map_or(0, |f| {
-        bytes(bytes(serde_json::to_string(f).map_or(0, |text| text.len())))
-    });
+    let fields = e
+        .fields_v1
+        .as_ref()
+        .map_or(0, |f| bytes(bytes(serde_json::to_string(f).map_or(0, |text| text.len()))));
     string(&e.manager)
         + string(&e.operation)
         + string(&e.api_version)
@@ -119,6 +120,29 @@ mod tests {
     fn varints_grow_every_seven_bits() {
         assert_eq!([0, 127, 128, 16_384].map(varint), [1, 1, 2, 3]);
         assert_eq!(varint(u64::MAX), 10);
+    }
+
+    /// The edges of a real kube-apiserver v1.36.3 with etcd 3.6, found by bisection.
+    #[test]
+    fn edges_are_the_real_servers() {
+        let edge = |name: &str, filler: usize, revision: Option<u64>| {
+            let mut cm = ConfigMap::default();
+            let m = &mut cm.metadata;
+            (m.name, m.namespace, m.uid) = (name.into(), "default".into(), "u".repeat(36));
+            m.creation_timestamp = "2026-11-23T01:50:00Z".into();
+            for i in 0..6_000 {
+                cm.data.insert(format!("{i:0253}"), String::new());
+            }
+            cm.data.insert("z".into(), "x".repeat(filler));
+            refusal(&cm, revision).is_some()
+        };
+        let long = "a-longer-name-for-the-edge";
+        for (name, filler, revision) in
+            [("edge", 6_647, None), ("edge", 6_607, Some(406)), (long, 6_581, None), (long, 6_519, Some(406))]
+        {
+            assert!(!edge(name, filler, revision), "{name} {filler}");
+            assert!(edge(name, filler + 1, revision), "{name} {filler} + 1");
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! twin of one in apimachinery/pkg/api/errors/errors.go; none looks at state.
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::field::FieldError;
 
@@ -44,31 +43,48 @@ pub struct Status {
     pub code: u16,
     pub reason: &'static str,
     pub message: String,
-    pub details: Option<Details>,
+    /// Boxed: a Status is the error of nearly every function here.
+    pub details: Option<Box<Details>>,
+}
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Empty,
+    status: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a Details>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<u16>,
 }
 
 impl Status {
     fn new(code: u16, reason: &'static str, message: String, details: Option<Details>) -> Self {
-        Status { code, reason, message, details }
+        Status { code, reason, message, details: details.map(Box::new) }
     }
 
-    pub fn to_json(&self) -> Value {
+    /// The body of the answer, in the wire's order.
+    pub fn wire(&self) -> impl Serialize {
         let failed = self.code >= 400;
-        let mut body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}});
-        body["status"] = json!(if failed { "Failure" } else { "Success" });
-        if !self.message.is_empty() {
-            body["message"] = json!(self.message);
+        Wire {
+            kind: "Status",
+            api_version: "v1",
+            metadata: Empty {},
+            status: if failed { "Failure" } else { "Success" },
+            message: &self.message,
+            reason: self.reason,
+            details: self.details.as_deref(),
+            code: failed.then_some(self.code),
         }
-        if !self.reason.is_empty() {
-            body["reason"] = json!(self.reason);
-        }
-        if let Some(details) = &self.details {
-            body["details"] = json!(details);
-        }
-        if failed {
-            body["code"] = json!(self.code);
-        }
-        body
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
@@ -184,8 +200,8 @@ mod tests {
 
     #[test]
     fn a_success_has_no_code() {
-        let body = Status::deleted("configmaps", "x", "u").to_json();
-        assert_eq!(body["status"], "Success");
-        assert!(body.get("code").is_none());
+        let body = serde_json::to_string(&Status::deleted("configmaps", "x", "u").wire()).unwrap();
+        let want = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success","details":{"name":"x","kind":"configmaps","uid":"u"}}"#;
+        assert_eq!(body, want);
     }
 }

@@ -48,9 +48,7 @@ pub fn merge(mut original: Object, mut patch: Object) -> Result<Object, Refused>
             let directive = gostr::as_string(&other);
             patch.insert(DIRECTIVE.into(), other);
             let map = gostr::value(&Value::Object(patch));
-            return Err(Refused::Internal(format!(
-                "unknown patch type: {directive} in map: {map}"
-            )));
+            return Err(Refused::Internal(format!("unknown patch type: {directive} in map: {map}")));
         }
     }
     retain_keys(&mut original, &mut patch)?;
@@ -122,9 +120,7 @@ fn without_directives(value: Value) -> Option<Value> {
             let kept = map.into_iter().filter_map(|(k, v)| Some((k, without_directives(v)?)));
             Some(Value::Object(kept.collect()))
         }
-        Value::Array(items) => {
-            Some(Value::Array(items.into_iter().filter_map(without_directives).collect()))
-        }
+        Value::Array(items) => Some(Value::Array(items.into_iter().filter_map(without_directives).collect())),
         other => Some(other),
     }
 }

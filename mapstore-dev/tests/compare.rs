@@ -75,9 +75,7 @@ fn run(sequence: &Sequence, namespace: &str, dev: &DevServer, real: &mut Real) -
     for (name, rules) in &sequence.users {
         let parsed: Vec<Rule> = serde_json::from_value(rules.clone()).expect("rules");
         a.tokens.insert(name.clone(), dev.add_user(name, namespace, parsed).token);
-        let user = real.run(
-            &json!({"cmd": "user", "name": name, "namespace": namespace, "rules": rules}),
-        );
+        let user = real.run(&json!({"cmd": "user", "name": name, "namespace": namespace, "rules": rules}));
         b.tokens.insert(name.clone(), user["token"].as_str().expect("a token").into());
     }
     let (mut compared, mut differences) = (0, Vec::new());
@@ -98,25 +96,38 @@ fn run(sequence: &Sequence, namespace: &str, dev: &DevServer, real: &mut Real) -
 }
 
 fn difference(ours: &Value, theirs: &Value) -> String {
-    let pretty = |v: &Value| serde_json::to_string_pretty(v).unwrap_or_default();
-    let (ours, theirs) = (pretty(ours), pretty(theirs));
     if ours == theirs {
         return "  marked as different, but isn't".into();
     }
-    let only = |a: &str, b: &str, mark: &str| -> String {
-        let there: Vec<&str> = b.lines().collect();
-        let lines = a.lines().filter(|l| !there.contains(l)).take(12);
-        lines.map(|l| format!("  {mark} {}\n", l.chars().take(400).collect::<String>())).collect()
-    };
-    only(&ours, &theirs, "dev: ") + &only(&theirs, &ours, "real:")
+    let mut out = String::new();
+    collect("", ours, theirs, &mut out);
+    out
+}
+
+/// The places where two values differ, one a line.
+fn collect(path: &str, ours: &Value, theirs: &Value, out: &mut String) {
+    match (ours, theirs) {
+        // Another kind of answer altogether.
+        (Value::Object(a), Value::Object(b)) if path == "/body" && a.get("kind") != b.get("kind") => {
+            out.push_str(&format!("  {path}\n    dev:  {ours}\n    real: {theirs}\n"));
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                let (a, b) = (a.get(key).unwrap_or(&Value::Null), b.get(key).unwrap_or(&Value::Null));
+                if a != b {
+                    collect(&format!("{path}/{key}"), a, b, out);
+                }
+            }
+        }
+        _ => out.push_str(&format!("  {path}\n    dev:  {ours}\n    real: {theirs}\n")),
+    }
 }
 
 #[test]
 fn answers_like_the_real_server() {
     let Some(mut real) = Real::start() else {
-        panic!(
-            "MAPSTORE_APISERVER_DIR is not set: it names the folder tests/apiserver/build.sh fills"
-        );
+        panic!("MAPSTORE_APISERVER_DIR is not set: it names the folder tests/apiserver/build.sh fills");
     };
     let dev = DevServer::start().expect("mapstore-dev");
     let only = std::env::var("MAPSTORE_COMPARE_ONLY").unwrap_or_default();

@@ -1,11 +1,15 @@
 //! The C library: each function converts its arguments, makes one call of the
 //! Rust library and maps the result, all inside one guard.
 
+// What a caller has to keep to is in the header's conventions, not in each function's "Safety".
+#![allow(clippy::missing_safety_doc)]
+
 use std::ffi::{CStr, CString, OsStr, c_char};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use server::{DevServer, Rule, User};
@@ -26,6 +30,8 @@ pub struct Server {
     kubeconfig: CString,
     /// Holds the kubeconfig files; removed with the server.
     directory: PathBuf,
+    /// How many of them users have.
+    files: AtomicU64,
 }
 
 impl Server {
@@ -39,6 +45,7 @@ impl Server {
             kubeconfig: text(path.as_os_str().as_bytes())?,
             server: Mutex::new(server),
             directory,
+            files: AtomicU64::new(0),
         };
         server.lock().write_kubeconfig(path)?;
         Ok(server)
@@ -128,16 +135,13 @@ fn not_null<T>(out: *mut T, name: &str) -> Result<*mut T, Failure> {
 /// Starts a server on 127.0.0.1 and puts it into `*server`. Port 0 takes any
 /// free one. It answers as soon as this returns. It has one thread, called
 /// `mapstore-dev`, with all signals blocked.
-///
-/// # Safety
-/// `server` and `error` are NULL or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_start(
     port: u16,
     server: *mut *mut Server,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let out = not_null(server, "server")?;
@@ -149,39 +153,29 @@ pub unsafe extern "C" fn mapstore_dev_start(
 
 /// The server's address, `https://127.0.0.1:PORT`. It lives as long as the
 /// server. NULL for NULL.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_url(server: *const Server) -> *const c_char {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe { server.as_ref() }.map_or(std::ptr::null(), |s| s.url.as_ptr())
 }
 
 /// The path of the administrator's kubeconfig, a file only its owner can read
 /// (0600) that is removed with the server. The path lives as long as the
 /// server. NULL for NULL.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_kubeconfig_path(server: *const Server) -> *const c_char {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe { server.as_ref() }.map_or(std::ptr::null(), |s| s.kubeconfig.as_ptr())
 }
 
 /// Creates a namespace; one that is there is left alone.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed, `name` NULL or NUL-terminated,
-/// `error` NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_create_namespace(
     server: *const Server,
     name: *const c_char,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, name) = (self::server(server)?, string(name, "name")?);
@@ -193,16 +187,13 @@ pub unsafe extern "C" fn mapstore_dev_create_namespace(
 
 /// Marks a namespace as terminating, for good: what it holds stays, new objects
 /// are refused.
-///
-/// # Safety
-/// As for `mapstore_dev_create_namespace`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_terminate_namespace(
     server: *const Server,
     name: *const c_char,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, name) = (self::server(server)?, string(name, "name")?);
@@ -213,9 +204,6 @@ pub unsafe extern "C" fn mapstore_dev_terminate_namespace(
 }
 
 /// Limits how many ConfigMaps a namespace may hold, as a ResourceQuota would.
-///
-/// # Safety
-/// As for `mapstore_dev_create_namespace`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_set_quota(
     server: *const Server,
@@ -223,7 +211,7 @@ pub unsafe extern "C" fn mapstore_dev_set_quota(
     configmaps: u64,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, name) = (self::server(server)?, string(name, "name")?);
@@ -234,9 +222,6 @@ pub unsafe extern "C" fn mapstore_dev_set_quota(
 }
 
 /// Refuses ConfigMaps with this key in a namespace, as an admission policy would.
-///
-/// # Safety
-/// As for `mapstore_dev_create_namespace`; `key` is NULL or NUL-terminated.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_forbid_key(
     server: *const Server,
@@ -244,7 +229,7 @@ pub unsafe extern "C" fn mapstore_dev_forbid_key(
     key: *const c_char,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, name) = (self::server(server)?, string(name, "name")?);
@@ -258,10 +243,6 @@ pub unsafe extern "C" fn mapstore_dev_forbid_key(
 /// `*token` (free it with `mapstore_dev_string_free`). `rules_json` is a list of
 /// rules as in a Role: `[{"apiGroups": [""], "resources": ["configmaps"],
 /// "resourceNames": ["settings"], "verbs": ["get", "patch"]}]`.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed, the texts are NULL or
-/// NUL-terminated, `token` and `error` NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_add_user(
     server: *const Server,
@@ -271,7 +252,7 @@ pub unsafe extern "C" fn mapstore_dev_add_user(
     token: *mut *mut c_char,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, name) = (self::server(server)?, string(name, "name")?);
@@ -287,17 +268,13 @@ pub unsafe extern "C" fn mapstore_dev_add_user(
 }
 
 /// Makes a token of `mapstore_dev_add_user` invalid: its next request is answered 401.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed, `token` NULL or
-/// NUL-terminated, `error` NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_revoke(
     server: *const Server,
     token: *const c_char,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, token) = (self::server(server)?, string(token, "token")?);
@@ -310,10 +287,6 @@ pub unsafe extern "C" fn mapstore_dev_revoke(
 /// Writes a kubeconfig with this token and namespace, a file only its owner can
 /// read (0600) that is removed with the server, and puts its path into `*path`
 /// (free that with `mapstore_dev_string_free`).
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed, the texts are NULL or
-/// NUL-terminated, `path` and `error` NULL or writable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_user_kubeconfig(
     server: *const Server,
@@ -322,14 +295,15 @@ pub unsafe extern "C" fn mapstore_dev_user_kubeconfig(
     path: *mut *mut c_char,
     error: *mut *mut c_char,
 ) -> i32 {
-    // SAFETY: as this function's contract.
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             let (server, token) = (self::server(server)?, string(token, "token")?);
             let namespace = string(name_space, "name_space")?;
             let out = not_null(path, "path")?;
             let user = User { name: "user".into(), token: token.into() };
-            let file = server.directory.join(format!("kubeconfig-{}-{namespace}", token.get(..8).unwrap_or(token)));
+            let number = server.files.fetch_add(1, Ordering::Relaxed);
+            let file = server.directory.join(format!("kubeconfig-{number}"));
             server.lock().write_kubeconfig_for(&user, namespace, &file)?;
             *out = text(file.as_os_str().as_bytes())?.into_raw();
             Ok(())
@@ -339,12 +313,9 @@ pub unsafe extern "C" fn mapstore_dev_user_kubeconfig(
 
 /// Stops answering: connections are closed, new ones refused. What the server
 /// holds stays until `mapstore_dev_free`. NULL is a no-op.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_stop(server: *const Server) {
-    // SAFETY: as this function's contract; there is no error to write.
+    // SAFETY: the caller keeps to the header's conventions; there is no error to write.
     unsafe {
         guard(std::ptr::null_mut(), || {
             self::server(server)?.lock().pause();
@@ -354,15 +325,9 @@ pub unsafe extern "C" fn mapstore_dev_stop(server: *const Server) {
 }
 
 /// Answers again after `mapstore_dev_stop`, on the same port, with what it held.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed, `error` NULL or writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mapstore_dev_resume(
-    server: *const Server,
-    error: *mut *mut c_char,
-) -> i32 {
-    // SAFETY: as this function's contract.
+pub unsafe extern "C" fn mapstore_dev_resume(server: *const Server, error: *mut *mut c_char) -> i32 {
+    // SAFETY: the caller keeps to the header's conventions.
     unsafe {
         guard(error, || {
             self::server(server)?.lock().resume()?;
@@ -372,9 +337,6 @@ pub unsafe extern "C" fn mapstore_dev_resume(
 }
 
 /// Stops the server and removes its files. NULL is a no-op.
-///
-/// # Safety
-/// `server` is NULL or a server that isn't freed and isn't in use.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_free(server: *mut Server) {
     if server.is_null() {
@@ -391,9 +353,6 @@ pub unsafe extern "C" fn mapstore_dev_free(server: *mut Server) {
 }
 
 /// Frees a text that a function of this library put into an output. NULL is a no-op.
-///
-/// # Safety
-/// `text` is NULL or such a text, not freed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_dev_string_free(text: *mut c_char) {
     if !text.is_null() {

@@ -17,6 +17,14 @@
         }                                                                  \
     } while (0)
 
+/* The call fails and its text has these words. */
+#define REFUSED(call, words)               \
+    do {                                   \
+        int32_t refused_code = (call);     \
+        refused(refused_code, error, words); \
+        error = NULL;                      \
+    } while (0)
+
 static void refused(int32_t code, char *error, const char *text)
 {
     CHECK(code != MAPSTORE_DEV_OK);
@@ -38,7 +46,7 @@ int main(void)
     const char *rules = "[{\"apiGroups\":[\"\"],\"resources\":[\"configmaps\"],\"verbs\":[\"get\"]}]";
 
     CHECK(mapstore_dev_start(0, NULL, NULL) == MAPSTORE_DEV_INVALID_ARGUMENT);
-    refused(mapstore_dev_start(0, NULL, &error), error, "server is NULL");
+    REFUSED(mapstore_dev_start(0, NULL, &error), "server is NULL");
     CHECK(mapstore_dev_start(0, &server, &error) == MAPSTORE_DEV_OK && server != NULL);
     CHECK(strncmp(mapstore_dev_url(server), "https://127.0.0.1:", 18) == 0);
     CHECK(mode(mapstore_dev_kubeconfig_path(server)) == 0600);
@@ -47,23 +55,23 @@ int main(void)
     {
         mapstore_dev_t *second = NULL;
         int port = atoi(mapstore_dev_url(server) + 18);
-        refused(mapstore_dev_start((uint16_t)port, &second, &error), error, "can't listen on 127.0.0.1:");
+        REFUSED(mapstore_dev_start((uint16_t)port, &second, &error), "can't listen on 127.0.0.1:");
         CHECK(second == NULL);
     }
 
     CHECK(mapstore_dev_create_namespace(server, "ns", &error) == MAPSTORE_DEV_OK);
-    refused(mapstore_dev_create_namespace(server, "Not_One", &error), error, "Not_One");
-    refused(mapstore_dev_create_namespace(server, NULL, &error), error, "name is NULL");
-    refused(mapstore_dev_create_namespace(NULL, "ns", &error), error, "server is NULL");
-    refused(mapstore_dev_create_namespace(server, "\xff", &error), error, "not UTF-8");
+    REFUSED(mapstore_dev_create_namespace(server, "Not_One", &error), "Not_One");
+    REFUSED(mapstore_dev_create_namespace(server, NULL, &error), "name is NULL");
+    REFUSED(mapstore_dev_create_namespace(NULL, "ns", &error), "server is NULL");
+    REFUSED(mapstore_dev_create_namespace(server, "\xff", &error), "not UTF-8");
     CHECK(mapstore_dev_set_quota(server, "ns", 3, NULL) == MAPSTORE_DEV_OK);
     CHECK(mapstore_dev_forbid_key(server, "ns", "forbidden", NULL) == MAPSTORE_DEV_OK);
-    refused(mapstore_dev_terminate_namespace(server, "nope", &error), error, "nope");
+    REFUSED(mapstore_dev_terminate_namespace(server, "nope", &error), "nope");
     CHECK(mapstore_dev_create_namespace(server, "old", NULL) == MAPSTORE_DEV_OK);
     CHECK(mapstore_dev_terminate_namespace(server, "old", NULL) == MAPSTORE_DEV_OK);
 
-    refused(mapstore_dev_add_user(server, "u", "ns", "nonsense", &token, &error), error, "rules_json");
-    refused(mapstore_dev_add_user(server, "u", "ns", rules, NULL, &error), error, "token is NULL");
+    REFUSED(mapstore_dev_add_user(server, "u", "ns", "nonsense", &token, &error), "rules_json");
+    REFUSED(mapstore_dev_add_user(server, "u", "ns", rules, NULL, &error), "token is NULL");
     CHECK(token == NULL);
     CHECK(mapstore_dev_add_user(server, "u", "ns", rules, &token, &error) == MAPSTORE_DEV_OK);
     CHECK(strlen(token) >= 32);
@@ -82,7 +90,7 @@ int main(void)
     mapstore_dev_free(NULL);
     mapstore_dev_string_free(NULL);
     CHECK(mapstore_dev_url(NULL) == NULL && mapstore_dev_kubeconfig_path(NULL) == NULL);
-    refused(mapstore_dev_resume(NULL, &error), error, "server is NULL");
+    REFUSED(mapstore_dev_resume(NULL, &error), "server is NULL");
     mapstore_dev_string_free(token);
     mapstore_dev_string_free(path);
     mapstore_dev_string_free(again);

@@ -57,8 +57,7 @@ impl Endpoint {
         let socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(Duration::from_secs(60)))?;
         let name = ServerName::try_from("127.0.0.1").map_err(io::Error::other)?;
-        let session =
-            ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
+        let session = ClientConnection::new(Arc::clone(&self.config), name).map_err(io::Error::other)?;
         Ok(StreamOwned::new(session, socket))
     }
 
@@ -80,10 +79,9 @@ impl Endpoint {
         // A server that refuses a body early may close before it has all of it.
         let _ = stream.write_all(body).and_then(|()| stream.flush());
         let mut bytes = Vec::new();
-        if let Err(e) = stream.read_to_end(&mut bytes) {
-            if bytes.is_empty() {
-                return Err(e);
-            }
+        match stream.read_to_end(&mut bytes) {
+            Err(e) if bytes.is_empty() => return Err(e),
+            _ => {}
         }
         parse(&bytes)
     }
@@ -95,10 +93,8 @@ fn parse(bytes: &[u8]) -> io::Result<Answer> {
     let head = String::from_utf8_lossy(&bytes[..end]);
     let mut lines = head.split("\r\n");
     let code = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|c| c.parse().ok());
-    let headers: Vec<(String, String)> = lines
-        .filter_map(|l| l.split_once(':'))
-        .map(|(n, v)| (n.to_string(), v.trim().to_string()))
-        .collect();
+    let headers: Vec<(String, String)> =
+        lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.to_string(), v.trim().to_string())).collect();
     let mut answer = Answer { code: code.ok_or_else(bad)?, headers, body: bytes[end + 4..].into() };
     if answer.headers("Transfer-Encoding").contains(&"chunked") {
         answer.body = dechunk(&answer.body).ok_or_else(bad)?;

@@ -14,6 +14,7 @@ pub struct Real {
     stdout: BufReader<ChildStdout>,
     pub endpoint: Endpoint,
     pub token: String,
+    pub kubeconfig: String,
 }
 
 impl Real {
@@ -28,7 +29,9 @@ impl Real {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("{}: {e}; build it with tests/apiserver/build.sh", dir.join("launcher").display()));
+            .unwrap_or_else(|e| {
+                panic!("{}: {e}; build it with tests/apiserver/build.sh", dir.join("launcher").display())
+            });
         let stdin = launcher.stdin.take();
         let mut stdout = BufReader::new(launcher.stdout.take().expect("a pipe"));
         let ready = line(&mut stdout);
@@ -36,7 +39,8 @@ impl Real {
         let text = |name: &str| ready[name].as_str().expect(name).to_string();
         let ca = std::fs::read_to_string(text("ca_file")).expect("the CA");
         let endpoint = Endpoint::new(&text("server"), &ca);
-        Some(Real { launcher, stdin, stdout, endpoint, token: text("token") })
+        let (token, kubeconfig) = (text("token"), text("kubeconfig"));
+        Some(Real { launcher, stdin, stdout, endpoint, token, kubeconfig })
     }
 
     /// One command of the launcher.

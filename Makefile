@@ -1,0 +1,159 @@
+# Everything a user or a developer of mapstore runs. `make help` lists it.
+#
+#   make demo    two programs share a ConfigMap, on a loopback API server
+#   make test    everything there is to check, on the real API server too
+#   make check   the daily loop: the same without the real server
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Neither the demo nor a test ever uses a cluster because the environment
+# happens to name one: only CLUSTER= and MAPSTORE_TEST_KUBECONFIG do.
+unexport KUBECONFIG MAPSTORE_CLUSTER_CONFIG_PATH NAMESPACE
+unexport KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT
+
+TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+DEBUG := $(TARGET)/debug
+APISERVER := $(CURDIR)/.build/apiserver
+RESULTS := $(TARGET)/conformance
+PREFIX ?= /usr/local
+CLUSTER ?=
+
+step = @printf '\n=== %s\n' '$(1)'
+
+.PHONY: help
+help:
+	@sed -n 's/^## //p' $(firstword $(MAKEFILE_LIST))
+
+# --- for users
+
+## make demo [CLUSTER=kubeconfig]   a C and a Rust program share a ConfigMap; loopback server unless CLUSTER is given
+.PHONY: demo
+demo:
+	@tests/tools.sh cargo cc
+	$(call step,building (the first time takes some minutes))
+	cargo build -p mapstore-ffi -p mapstore-dev -p mapstore-harness --bins
+	cargo build -p mapstore -p mapstore-ffi --example demo
+	@tests/demo/demo.sh '$(DEBUG)' '$(CLUSTER)'
+
+## make install [PREFIX=/usr/local] [DESTDIR=]   library, headers, pkg-config and CMake files
+.PHONY: install
+install:
+	@tests/tools.sh cargo cc
+	cargo build --release -p mapstore-ffi
+	@mapstore-ffi/install.sh '$(TARGET)/release' '$(PREFIX)'
+
+# --- for developers
+
+## make check       formats, lints, all tests that need no real API server
+.PHONY: check
+check: lint tests-offline conformance-dev
+
+## make test        everything: check, the real API server, installation, documents
+.PHONY: test
+test:
+	@tests/tools.sh cargo cc c++ go nm readelf pkg-config cmake
+	@$(MAKE) apiserver
+	@$(MAKE) check
+	@$(MAKE) tests-real
+	@$(MAKE) conformance-real
+	@$(MAKE) conformance-count
+	@$(MAKE) docs
+	@$(MAKE) audit
+	@$(MAKE) installed
+	$(call step,all of make test passed)
+
+.PHONY: lint
+lint:
+	$(call step,formats and lints)
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+.PHONY: tests-offline
+tests-offline:
+	$(call step,tests without a real API server)
+	cargo build --workspace
+	cargo test --workspace
+
+.PHONY: apiserver
+apiserver:
+	$(call step,the real API server (cold: about 5 minutes))
+	tests/apiserver/build.sh '$(APISERVER)'
+
+# These test targets are no part of a plain `cargo test` (`test = false`).
+.PHONY: tests-real
+tests-real: apiserver
+	$(call step,tests on the real API server)
+	cd tests/apiserver && gofmt -l . | (! grep .) && go vet ./cmd/launcher . && \
+	    MAPSTORE_APISERVER='$(APISERVER)/apiserver' go test -count=1 .
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test -p mapstore-dev --test compare --test kubectl
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test -p mapstore $(REAL_TESTS)
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test -p mapstore-ffi --test c_programs
+
+REAL_TESTS := $(patsubst mapstore/tests/%.rs,--test %,$(wildcard mapstore/tests/real_*.rs))
+
+.PHONY: runners
+runners:
+	cargo build -p mapstore-conformance -p mapstore-ffi
+	tests/conformance/c/build.sh include '$(DEBUG)' '$(DEBUG)/runner-c'
+
+.PHONY: conformance-dev
+conformance-dev: runners
+	$(call step,the conformance table on mapstore-dev)
+	@mkdir -p '$(RESULTS)'
+	$(DEBUG)/conformance --server dev --runner rust --runner c --json '$(RESULTS)/dev.json'
+
+.PHONY: conformance-real
+conformance-real: runners apiserver
+	$(call step,the conformance table on the real API server)
+	@mkdir -p '$(RESULTS)'
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' \
+	    $(DEBUG)/conformance --server real --runner rust --runner c --json '$(RESULTS)/real.json'
+
+.PHONY: conformance-count
+conformance-count:
+	$(DEBUG)/conformance --count --server dev --server real --runner rust --runner c \
+	    '$(RESULTS)/dev.json' '$(RESULTS)/real.json'
+
+## make docs        the documents' examples, compiled and run
+.PHONY: docs
+docs:
+	$(call step,examples in the documents)
+	cargo test --doc -p mapstore
+	@tests/docs/extract.sh '$(DEBUG)'
+
+## make audit       licences and sources of the dependencies, offline
+.PHONY: audit
+audit:
+	$(call step,licences and sources of the dependencies)
+	@tests/audit.sh
+
+## make installed   builds the release library, installs it to a scratch place and uses it from there
+.PHONY: installed
+installed:
+	$(call step,the installed library (the release build takes about 5 minutes))
+	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	    $(MAKE) install PREFIX="$$scratch" DESTDIR= && mapstore-ffi/tests/install.sh "$$scratch"
+	@strip -s -o '$(TARGET)/libmapstore.stripped' '$(TARGET)/release/libmapstore.so'
+	@printf 'stripped library: %s bytes (aim: 6 MB or less)\n' "$$(stat -c %s '$(TARGET)/libmapstore.stripped')"
+
+## make sanitize    valgrind, AddressSanitizer and LeakSanitizer on the C programs and the C runner
+.PHONY: sanitize
+sanitize:
+	@tests/tools.sh cargo cc valgrind
+	$(call step,valgrind and sanitizers)
+	@mapstore-ffi/tests/sanitize.sh
+
+## make bless       writes the generated headers anew
+.PHONY: bless
+bless:
+	MAPSTORE_BLESS=1 cargo test -p mapstore-ffi --test header
+	MAPSTORE_BLESS=1 cargo test -p mapstore-dev-capi
+
+## make clean       removes what was built here
+.PHONY: clean
+clean:
+	cargo clean
+	rm -rf .build
