@@ -34,8 +34,7 @@ help:
 demo:
 	@tests/tools.sh cargo cc
 	$(call step,building (the first time takes some minutes))
-	cargo build -p mapstore-ffi -p mapstore-dev -p mapstore-harness --bins
-	cargo build -p mapstore -p mapstore-ffi --example demo
+	cargo build -p mapstore -p mapstore-ffi -p mapstore-dev --lib --bins --examples
 	@tests/demo/demo.sh '$(DEBUG)' '$(CLUSTER)'
 
 ## make install [PREFIX=/usr/local] [DESTDIR=]   library, headers, pkg-config and CMake files
@@ -121,6 +120,7 @@ conformance-count:
 .PHONY: docs
 docs:
 	$(call step,examples in the documents)
+	cargo build --workspace
 	cargo test --doc -p mapstore
 	@tests/docs/extract.sh '$(DEBUG)'
 
