@@ -19,6 +19,8 @@ DEBUG := $(TARGET)/debug
 APISERVER := $(CURDIR)/.build/apiserver
 RESULTS := $(TARGET)/conformance
 PREFIX ?= /usr/local
+DESTDIR ?=
+PROFILE ?= release
 CLUSTER ?=
 
 step = @printf '\n=== %s\n' '$(1)'
@@ -40,9 +42,8 @@ demo:
 ## make install [PREFIX=/usr/local] [DESTDIR=]   library, headers, pkg-config and CMake files
 .PHONY: install
 install:
-	@tests/tools.sh cargo cc
-	cargo build --release -p mapstore-ffi
-	@mapstore-ffi/install.sh '$(TARGET)/release' '$(PREFIX)'
+	@tests/tools.sh cargo
+	@mapstore-ffi/install.sh PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PROFILE='$(PROFILE)'
 
 # --- for developers
 

@@ -58,6 +58,15 @@ const PUBLIC: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
 const DISCOVERY: [&str; 3] = ["/api", "/apis", "/openapi"];
 
 impl Subject {
+    /// Gives the user called `name`, if this is one of its tokens, other rules.
+    pub fn replace_rules(&mut self, user: &str, new: &[Rule]) {
+        if let Subject::User { name, rules, .. } = self
+            && name == user
+        {
+            *rules = new.to_vec();
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Subject::Admin => "kubernetes-admin",

@@ -242,11 +242,17 @@ impl DevServer {
     }
 
     /// Adds the service account `name` of a namespace with the rules of one
-    /// Role there. Adding it again gives it a second token with other rules.
+    /// Role there. Adding it again replaces the rules, for earlier tokens too,
+    /// and gives another token.
     pub fn add_user(&self, name: &str, namespace: &str, rules: Vec<Rule>) -> User {
         let user = User { name: format!("system:serviceaccount:{namespace}:{name}"), token: random::token() };
+        let mut state = api::lock(&self.state);
+        for known in state.users.values_mut() {
+            known.replace_rules(&user.name, &rules);
+        }
         let subject = Subject::User { name: user.name.clone(), namespace: namespace.into(), rules };
-        api::lock(&self.state).users.insert(user.token.clone(), subject);
+        state.users.insert(user.token.clone(), subject);
+        drop(state);
         user
     }
 

@@ -22,7 +22,8 @@ pub struct Call {
 impl Call {
     fn set(&mut self, change: impl FnOnce(&mut Self)) {
         change(self);
-        let call = self.timeout.map_or_else(mapstore_core::Call::new, |t| mapstore_core::Call::new().timeout(t));
+        let call =
+            self.timeout.map_or_else(mapstore_core::Call::new, |t| mapstore_core::Call::new().timeout(t));
         self.made = match &self.cancel {
             Some(token) => call.cancel(token),
             None => call,

@@ -135,8 +135,7 @@ pub unsafe extern "C" fn mapstore_options_set_context(
     // SAFETY: NULL or valid, as the header asks.
     unsafe {
         guard(error, || {
-            let (options, given) =
-                (handle_mut("options", options)?, text("context", context, context_len)?);
+            let (options, given) = (handle_mut("options", options)?, text("context", context, context_len)?);
             options.context = Some(given.to_owned());
             Ok(())
         })

@@ -8,6 +8,7 @@
 //! for panics of ours alone, inside a guard or on a thread named `mapstore-*`,
 //! and passes all others on to the one it found.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
 use std::sync::Once;
@@ -22,18 +23,24 @@ thread_local! {
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     keep_quiet();
     let outer = GUARDED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(body));
-    GUARDED.set(outer);
-    result.map_err(|payload| {
+    let result = catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = text_of(&*payload);
         let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
-        // Whatever it is, dropping it could panic again.
-        std::mem::forget(payload);
+        drop_quietly(payload);
         format!("mapstore panicked at {place}: {text}; this is a defect, please report it")
-    })
+    });
+    GUARDED.set(outer);
+    result
 }
 
-fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
+/// What was thrown may throw again when it is dropped; then it leaks.
+fn drop_quietly(payload: Box<dyn Any + Send>) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(again);
+    }
+}
+
+fn text_of(payload: &(dyn Any + Send)) -> String {
     let literal = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     literal.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
@@ -46,7 +53,11 @@ fn keep_quiet() {
     }
     SET.call_once(|| {
         let found = take_hook();
-        set_hook(Box::new(move |info| if !note(info) { found(info) }));
+        set_hook(Box::new(move |info| {
+            if !note(info) {
+                found(info)
+            }
+        }));
     });
 }
 

@@ -132,7 +132,10 @@ mod tests {
             assert!(subject_of(text("key", given, 1 << 63)).starts_with("key_len: 9223372036854775808"));
             let odd = [b"a\xff".as_slice(), &[b'x'; 100]].concat();
             let shown = subject_of(text("key", odd.as_ptr().cast(), odd.len()));
-            assert!(shown.starts_with("key \"a\\xffxx") && shown.ends_with("…: not UTF-8 at byte 1"), "{shown}");
+            assert!(
+                shown.starts_with("key \"a\\xffxx") && shown.ends_with("…: not UTF-8 at byte 1"),
+                "{shown}"
+            );
         }
     }
 

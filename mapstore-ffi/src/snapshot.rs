@@ -119,7 +119,9 @@ pub unsafe extern "C" fn mapstore_snapshot_value_at(
 ) -> *const c_void {
     // SAFETY: NULL or valid, as the header asks.
     unsafe {
-        guard_value(ptr::null(), || snapshot.as_ref()?.index().values.get(index).map(|value| hand_out(value, len)))
+        guard_value(ptr::null(), || {
+            snapshot.as_ref()?.index().values.get(index).map(|value| hand_out(value, len))
+        })
     }
 }
 

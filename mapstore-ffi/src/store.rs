@@ -363,7 +363,11 @@ pub unsafe extern "C" fn mapstore_truncate(
 /// Safe from any thread. Errors: `MAPSTORE_INVALID_ARGUMENT` for NULL, and those
 /// of a read.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn mapstore_refresh(store: *const Store, call: *const Call, error: *mut *mut Error) -> i32 {
+pub unsafe extern "C" fn mapstore_refresh(
+    store: *const Store,
+    call: *const Call,
+    error: *mut *mut Error,
+) -> i32 {
     // SAFETY: NULL or valid, as the header asks.
     unsafe { guard(error, || Ok(store_for(store, call)?.refresh()?)) }
 }

@@ -15,7 +15,9 @@ pub struct Value {
 impl Value {
     /// A missing value is NULL in C.
     pub(crate) fn handle(value: Option<mapstore_core::Value>) -> *mut Value {
-        value.map_or(ptr::null_mut(), |value| Box::into_raw(Box::new(Value { bytes: [&value, &b"\0"[..]].concat() })))
+        value.map_or(ptr::null_mut(), |value| {
+            Box::into_raw(Box::new(Value { bytes: [&value, &b"\0"[..]].concat() }))
+        })
     }
 }
 

@@ -122,7 +122,11 @@ fn every_exported_function_is_one_guard() {
     let mut names = Vec::new();
     for file in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).expect("src/") {
         let path = file.expect("src/").path();
-        assert!(path.extension().is_some_and(|ext| ext == "rs"), "{}: a folder is not looked into", path.display());
+        assert!(
+            path.extension().is_some_and(|ext| ext == "rs"),
+            "{}: a folder is not looked into",
+            path.display()
+        );
         let exported = check(&std::fs::read_to_string(&path).expect("UTF-8"));
         assert_eq!(exported.faults, Vec::<String>::new(), "{}", path.display());
         names.extend(exported.names);

@@ -13,8 +13,11 @@ fn generated() -> String {
     // cbindgen drops &str constants: the version goes in here.
     let version = format!("\n#define MAPSTORE_VERSION \"{}\"", env!("CARGO_PKG_VERSION"));
     let includes = config.after_includes.get_or_insert_default();
-    *includes = format!("\n\n/** The version of this header, like `mapstore_version` of the library. */{version}{includes}");
-    let bindings = cbindgen::Builder::new().with_crate(home).with_config(config).generate().expect("bindings");
+    *includes = format!(
+        "\n\n/** The version of this header, like `mapstore_version` of the library. */{version}{includes}"
+    );
+    let bindings =
+        cbindgen::Builder::new().with_crate(home).with_config(config).generate().expect("bindings");
     let mut text = Vec::new();
     bindings.write(&mut text);
     String::from_utf8(text).expect("UTF-8")

@@ -45,14 +45,20 @@ fn demo(store: &Store) -> Result<()> {
         Some(value) => println!("[rust] somebody wrote retries again: {}", shown(&value)),
         None => println!("[rust] got retries: there is none"),
     }
-    println!("[rust] the snapshot still says retries = {}", shown(&before.get("retries").cloned().unwrap_or_default()));
+    println!(
+        "[rust] the snapshot still says retries = {}",
+        shown(&before.get("retries").cloned().unwrap_or_default())
+    );
 
     match store.set("no/such/key", "x") {
         Ok(_) => println!("[rust] a key with a slash was stored, which should not be"),
         Err(error) => println!("[rust] refused, {} ({}): {error}", error.kind().name(), error.code()),
     }
     let usage = store.usage()?;
-    println!("[rust] {} keys, {} of {} bytes of values used", usage.keys, usage.value_bytes, usage.value_limit);
+    println!(
+        "[rust] {} keys, {} of {} bytes of values used",
+        usage.keys, usage.value_bytes, usage.value_limit
+    );
     store.close()
 }
 

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use mapstore::Options;
+use serde_json::Value;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,13 +41,45 @@ fn show(kubeconfig: &str, namespace: &str, name: &str) -> Result<String, Box<dyn
 
     // A provider that is installed already is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(get_yaml(kubeconfig, &path))
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut object = runtime.block_on(get(kubeconfig, &path))?;
+    // kubectl hides them too.
+    object["metadata"].as_object_mut().and_then(|metadata| metadata.remove("managedFields"));
+    Ok(yaml(&object, 0))
 }
 
-async fn get_yaml(kubeconfig: &str, path: &str) -> Result<String, Box<dyn Error>> {
+async fn get(kubeconfig: &str, path: &str) -> Result<Value, Box<dyn Error>> {
     let kubeconfig = Kubeconfig::read_from(Path::new(kubeconfig))?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
     let client = kube::Client::try_from(config)?;
-    let request = http::Request::get(path).header(http::header::ACCEPT, "application/yaml").body(Vec::new())?;
-    Ok(client.request_text(request).await?)
+    Ok(client.request(http::Request::get(path).body(Vec::new())?).await?)
+}
+
+/// JSON is YAML; this only spells objects the long way.
+fn yaml(value: &Value, depth: usize) -> String {
+    match value {
+        Value::Object(fields) if !fields.is_empty() => {
+            let field = |(name, value): (&String, &Value)| {
+                let indent = "  ".repeat(depth);
+                let gap = if matches!(value, Value::Object(inner) if !inner.is_empty()) { "\n" } else { " " };
+                let rest = yaml(value, depth + 1);
+                let end = if rest.ends_with('\n') { "" } else { "\n" };
+                format!("{indent}{}:{gap}{rest}{end}", scalar(name))
+            };
+            fields.iter().map(field).collect()
+        }
+        Value::String(text) => scalar(text),
+        other => other.to_string(),
+    }
+}
+
+/// Bare where no reader could take it for anything but this text.
+fn scalar(text: &str) -> String {
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_./=+".contains(c);
+    let bare = text.starts_with(|c: char| c.is_ascii_alphabetic()) && text.chars().all(word);
+    let reserved = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    if bare && !reserved.contains(&text.to_ascii_lowercase().as_str()) {
+        return text.to_owned();
+    }
+    Value::from(text).to_string()
 }

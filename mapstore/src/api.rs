@@ -3,13 +3,14 @@
 //! what an answer means for a write [`crate::outcome`]'s business.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Limited};
+use hyper_util::client::legacy::connect::capture_connection;
 use kube::client::Body;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -18,6 +19,7 @@ use crate::cache::{Entry, Side, Snapshot, Value, Version};
 use crate::connection::{Connection, chain};
 use crate::entry::Revision;
 use crate::error::{Error, ErrorKind};
+use crate::limits::Try;
 use crate::status::{Asked, Failure, Refusal};
 
 const OBJECT: &str = "application/json";
@@ -72,52 +74,52 @@ impl Api {
     }
 
     /// Which version there is; metadata only. `None`: no such map.
-    pub async fn look(&self, until: Instant) -> Result<Option<Version>, Failure> {
-        let answer = self.send(until, Method::GET, &self.path(), METADATA, None).await;
+    pub async fn look(&self, at: Try) -> Result<Option<Version>, Failure> {
+        let answer = self.send(at, Method::GET, &self.path(), METADATA, None).await;
         self.found(answer)?.map(|body| version_of(&body)).transpose()
     }
 
     /// The whole map.
-    pub async fn read(&self, until: Instant) -> Result<Snapshot, Failure> {
-        let answer = self.send(until, Method::GET, &self.path(), OBJECT, None).await;
+    pub async fn read(&self, at: Try) -> Result<Snapshot, Failure> {
+        let answer = self.send(at, Method::GET, &self.path(), OBJECT, None).await;
         self.found(answer)?.map_or(Ok(Snapshot::missing()), |body| parse::<Wire>(&body)?.snapshot())
     }
 
     /// The whole object, what mapstore doesn't know of included.
-    pub async fn read_object(&self, until: Instant) -> Result<Option<Object>, Failure> {
-        let answer = self.send(until, Method::GET, &self.path(), OBJECT, None).await;
+    pub async fn read_object(&self, at: Try) -> Result<Option<Object>, Failure> {
+        let answer = self.send(at, Method::GET, &self.path(), OBJECT, None).await;
         let Some(body) = self.found(answer)? else { return Ok(None) };
         Ok(Some(Object { snapshot: parse::<Wire>(&body)?.snapshot()?, json: parse(&body)? }))
     }
 
     /// A strategic merge patch; answers with the new version.
-    pub async fn patch(&self, until: Instant, patch: &Json) -> Result<Version, Failure> {
-        version_of(&self.write(until, Write::Patch, patch, Run::Real).await?)
+    pub async fn patch(&self, at: Try, patch: &Json) -> Result<Version, Failure> {
+        written(&self.write(at, Write::Patch, patch, Run::Real).await?)
     }
 
     /// The whole object; it carries the revision it was read at.
-    pub async fn replace(&self, until: Instant, object: &Json) -> Result<Version, Failure> {
-        version_of(&self.write(until, Write::Replace, object, Run::Real).await?)
+    pub async fn replace(&self, at: Try, object: &Json) -> Result<Version, Failure> {
+        written(&self.write(at, Write::Replace, object, Run::Real).await?)
     }
 
     /// Creates the map, empty: sent twice it does no harm.
-    pub async fn create(&self, until: Instant) -> Result<Version, Failure> {
-        version_of(&self.write(until, Write::Create, &self.bare_object(), Run::Real).await?)
+    pub async fn create(&self, at: Try) -> Result<Version, Failure> {
+        written(&self.write(at, Write::Create, &self.bare_object(), Run::Real).await?)
     }
 
     /// What the server would say to a write, without making it.
-    pub async fn rehearse(&self, until: Instant, write: Write, body: &Json) -> Result<(), Failure> {
-        self.write(until, write, body, Run::Dry).await.map(drop)
+    pub async fn rehearse(&self, at: Try, write: Write, body: &Json) -> Result<(), Failure> {
+        self.write(at, write, body, Run::Dry).await.map(drop)
     }
 
-    async fn write(&self, until: Instant, write: Write, body: &Json, run: Run) -> Result<Bytes, Failure> {
+    async fn write(&self, at: Try, write: Write, body: &Json, run: Run) -> Result<Bytes, Failure> {
         let (method, path, content_type) = match write {
             Write::Patch => (Method::PATCH, self.path(), STRATEGIC),
             Write::Replace => (Method::PUT, self.path(), OBJECT),
             Write::Create => (Method::POST, self.collection(), OBJECT),
         };
         let path = format!("{path}{}", query(run));
-        self.send(until, method, &path, METADATA, Some((content_type, body.to_string()))).await
+        self.send(at, method, &path, METADATA, Some((content_type, body.to_string()))).await
     }
 
     pub fn bare_object(&self) -> Json {
@@ -155,13 +157,18 @@ impl Api {
 
     async fn send(
         &self,
-        until: Instant,
+        at: Try,
         method: Method,
         path: &str,
         accept: &str,
         body: Option<(&str, String)>,
     ) -> Result<Bytes, Failure> {
-        let session = self.connection.session(until).await.map_err(Failure::Fatal)?;
+        // A plugin has the same deadline and says more: it is heard first.
+        let late = at.deadline + Duration::from_millis(20);
+        let session = match tokio::time::timeout_at(late.into(), self.connection.session(at.deadline)).await {
+            Ok(session) => session.map_err(Failure::Fatal)?,
+            Err(_) => return Err(Failure::NotSent(self.late("no credentials in time"))),
+        };
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -177,12 +184,17 @@ impl Api {
             }
             None => Body::empty(),
         };
-        let request = request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))?;
+        let mut request = request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))?;
+        let connection = capture_connection(&mut request);
 
         let exchange = self.exchange(&session.client, request);
-        let answer = match tokio::time::timeout_at(until.into(), exchange).await {
+        let answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(Failure::Silence(self.unavailable("no answer in time".into()))),
+            // A name look-up or a handshake was never over: there was nothing to send it on.
+            Err(_) if connection.connection_metadata().is_none() => {
+                Err(Failure::NotSent(self.late("no connection in time")))
+            }
+            Err(_) => Err(Failure::Silence(self.late("no answer in time"))),
         };
         match &answer {
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
@@ -212,7 +224,7 @@ impl Api {
         }
     }
 
-    /// Only hyper's connect errors say for certain that nothing was sent.
+    /// Of hyper's errors only those of connecting say for certain that nothing was sent.
     fn transport(&self, error: kube::Error) -> Failure {
         let text = chain(&error);
         let kube::Error::Service(cause) = &error else {
@@ -235,12 +247,18 @@ impl Api {
     }
 
     fn unavailable(&self, what: String) -> Error {
-        let origin = self.connection.origin();
+        let (address, origin) = (self.connection.address(), self.connection.origin());
         Error::new(
             ErrorKind::Unavailable,
             self.subject(),
-            format!("can't reach the API server named by the {origin}: {what}"),
+            format!("can't reach the API server {address} (from the {origin}): {what}"),
         )
+    }
+
+    /// A try that ran out of its time. Whether the call did is the caller's to say.
+    fn late(&self, what: &str) -> Error {
+        let address = self.connection.address();
+        Error::new(ErrorKind::Deadline, self.subject(), format!("the API server {address}: {what}"))
     }
 
     fn defect(&self, error: &dyn std::fmt::Display) -> Error {
@@ -255,15 +273,14 @@ fn certificate_fault<'a>(
 ) -> Option<&'a rustls::CertificateError> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        let tls = match wrapped {
-            Some(wrapped) => wrapped.downcast_ref::<rustls::Error>(),
-            None => error.downcast_ref::<rustls::Error>(),
-        };
-        match tls {
-            Some(rustls::Error::InvalidCertificate(fault)) => return Some(fault),
-            _ => next = error.source(),
+        if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
+            return Some(fault);
         }
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
@@ -294,6 +311,15 @@ fn broken(what: String) -> Failure {
             "it sent an answer that can't be used: {what}; is this the address of a Kubernetes API server?"
         ),
     ))
+}
+
+/// The answer to a write. One that can't be used is as good as none: the write
+/// may have been applied.
+fn written(body: &[u8]) -> Result<Version, Failure> {
+    version_of(body).map_err(|failure| match failure {
+        Failure::Fatal(error) => Failure::Silence(error),
+        failure => failure,
+    })
 }
 
 fn version_of(body: &[u8]) -> Result<Version, Failure> {

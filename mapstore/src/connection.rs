@@ -63,6 +63,13 @@ impl Connection {
         &self.cluster.origin
     }
 
+    /// Where the API server is, without anything that could be a credential.
+    pub fn address(&self) -> String {
+        let url = &self.cluster.kube.cluster_url;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default())
+    }
+
     /// Whether other credentials can be had than those just refused.
     pub fn can_renew(&self) -> bool {
         matches!(self.cluster.auth, Auth::TokenFile(_) | Auth::Exec(_))
@@ -140,8 +147,10 @@ impl Connection {
                 Ok(Credential::for_good(Some(header(&text, origin)?)))
             }
             Auth::TokenFile(file) => {
-                let path = file.clone();
-                let token = blocking(move || read_token(&path)).await??;
+                let abandoned = Abandoned::default();
+                let (path, flag) = (file.clone(), abandoned.0.clone());
+                let over = move || Instant::now() >= deadline || flag.load(Ordering::Relaxed);
+                let token = blocking(move || read_token(&path, over)).await??;
                 let authorization = Some(bearer(&token, &format!("token file {file:?}"))?);
                 Ok(Credential {
                     fresh_until: Some(Instant::now() + REREAD),
@@ -198,7 +207,7 @@ impl Credential {
     }
 }
 
-/// Tells a plugin's thread that the call it runs for is over.
+/// Tells the thread of a plugin or a file that the call it works for is over.
 #[derive(Default)]
 struct Abandoned(Arc<AtomicBool>);
 

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::FromRawFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::jiff::Timestamp;
@@ -67,8 +67,10 @@ impl Plugin {
         loop {
             if let Some(exit) = running.ended() {
                 return match exit {
-                    Ok(true) => self.parse(&read_back(&mut output)),
-                    Ok(false) => Err(self.failed(&read_back(&mut complaints))),
+                    Ok(Some(status)) if !status.success() => {
+                        Err(self.failed(status, &read_back(&mut complaints)))
+                    }
+                    Ok(_) => self.parse(&read_back(&mut output)),
                     Err(error) => Err(self.error(format!("its end could not be awaited: {error}"))),
                 };
             }
@@ -76,7 +78,7 @@ impl Plugin {
                 return Err(Error::new(
                     ErrorKind::Deadline,
                     self.subject(),
-                    "it did not finish before the deadline and was killed; nothing was written",
+                    "it did not finish before the deadline and was killed",
                 ));
             }
             if [&output, &complaints].iter().any(|file| size(file) > MAX_OUTPUT) {
@@ -159,13 +161,13 @@ impl Plugin {
         Ok(ExecCredential { token, identity, expires })
     }
 
-    fn failed(&self, complaints: &str) -> Error {
+    fn failed(&self, status: ExitStatus, complaints: &str) -> Error {
         let said = complaints.trim();
         let said: String = said.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if said.is_empty() {
-            return self.error("it failed and said nothing");
+            return self.error(format!("it failed ({status}) and said nothing"));
         }
-        self.error(format!("it failed and said: {said}"))
+        self.error(format!("it failed ({status}) and said: {said}"))
     }
 
     fn cannot_start(&self, error: &std::io::Error) -> Error {
@@ -200,13 +202,13 @@ struct AnswerStatus {
 struct Running(Child);
 
 impl Running {
-    /// `None` while it runs; then whether it succeeded.
-    fn ended(&mut self) -> Option<std::io::Result<bool>> {
+    /// `None` while it runs; then its exit status, if there is one to be had.
+    fn ended(&mut self) -> Option<std::io::Result<Option<ExitStatus>>> {
         match self.0.try_wait() {
             Ok(None) => None,
-            Ok(Some(status)) => Some(Ok(status.success())),
+            Ok(status) => Some(Ok(status)),
             // The host ignores SIGCHLD or reaps every child itself: the output decides.
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Some(Ok(true)),
+            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Some(Ok(None)),
             Err(error) => Some(Err(error)),
         }
     }

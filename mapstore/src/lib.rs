@@ -30,6 +30,7 @@ mod connection;
 mod entry;
 mod error;
 mod exec;
+mod file;
 mod limits;
 mod options;
 mod outcome;
@@ -49,3 +50,8 @@ pub use entry::{MAX_KEY_BYTES, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision};
 pub use error::{Error, ErrorKind, Result};
 pub use options::{Cache, Options};
 pub use store::{Store, verify_connection};
+
+/// The examples of the README, as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

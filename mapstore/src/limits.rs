@@ -33,17 +33,33 @@ pub(crate) enum Stage {
     InFlight,
 }
 
+/// Beside the stage: the caller is gone, with what it was told.
+const GIVEN_UP: u8 = 0x80;
+
 impl Progress {
     pub fn new(stage: Stage) -> Self {
         Progress(Arc::new(AtomicU8::new(stage as u8)))
     }
 
     pub fn set(&self, stage: Stage) {
-        self.0.store(stage as u8, Ordering::SeqCst);
+        let keep = |now: u8| Some((now & GIVEN_UP) | stage as u8);
+        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep);
+    }
+
+    /// The write is sent now. `false`: it must not be, the caller was told that
+    /// nothing was written.
+    pub fn begin(&self) -> bool {
+        let begin = |now: u8| (now & GIVEN_UP == 0).then_some(Stage::InFlight as u8);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin).is_ok()
+    }
+
+    /// The caller stops waiting: from now on no write begins.
+    pub fn give_up(&self) {
+        self.0.fetch_or(GIVEN_UP, Ordering::SeqCst);
     }
 
     pub fn is(&self, stage: Stage) -> bool {
-        self.0.load(Ordering::SeqCst) == stage as u8
+        self.0.load(Ordering::SeqCst) & !GIVEN_UP == stage as u8
     }
 
     /// What a call that ends early has to say about its write.
@@ -113,6 +129,23 @@ impl Limits {
     }
 }
 
+/// One request of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Try {
+    /// When to give it up, so that another one can follow.
+    pub until: Instant,
+    /// The call's.
+    pub deadline: Instant,
+}
+
+impl Try {
+    /// When to give up what is sent now. Credentials may have taken the time of
+    /// this try (a plugin is not asked twice): the rest is then for the request.
+    pub fn end(self) -> Instant {
+        if Instant::now() < self.until { self.until } else { self.deadline }
+    }
+}
+
 /// Tells every call of a store that it was closed.
 #[derive(Clone, Default)]
 pub(crate) struct Closing {
@@ -126,5 +159,29 @@ impl Closing {
 
     pub fn is_closed(&self) -> bool {
         self.token.is_cancelled()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_write_begins_once_the_caller_is_gone() {
+        let progress = Progress::new(Stage::NotWritten);
+        assert!(progress.begin() && progress.is(Stage::InFlight));
+        progress.set(Stage::NotWritten);
+        progress.give_up();
+        assert!(progress.is(Stage::NotWritten));
+        assert!(!progress.begin() && progress.is(Stage::NotWritten));
+    }
+
+    #[test]
+    fn a_write_that_has_begun_stays_in_flight() {
+        let progress = Progress::new(Stage::NotWritten);
+        assert!(progress.begin());
+        progress.give_up();
+        assert!(progress.is(Stage::InFlight));
+        assert!(!progress.begin() && progress.is(Stage::InFlight));
     }
 }

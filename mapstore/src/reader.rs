@@ -3,11 +3,11 @@
 //! since the last time, which costs a few hundred bytes to find out.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use crate::api::Api;
 use crate::cache::Snapshot;
 use crate::error::Result;
+use crate::limits::Try;
 use crate::retry::{Retry, again};
 use crate::status::Failure;
 
@@ -28,23 +28,23 @@ impl Reader {
     /// The map as it is now.
     pub async fn read(&self, retry: &mut Retry) -> Result<Snapshot> {
         loop {
-            let until = retry.next_try();
-            match self.read_once(until).await {
+            let at = retry.next_try();
+            match self.read_once(at).await {
                 Ok(snapshot) => return Ok(snapshot),
                 Err(failure) => again(&self.api, retry, failure, "get").await?,
             }
         }
     }
 
-    async fn read_once(&self, until: Instant) -> Result<Snapshot, Failure> {
+    async fn read_once(&self, at: Try) -> Result<Snapshot, Failure> {
         if let Some(held) = self.held() {
-            match self.api.look(until).await? {
+            match self.api.look(at).await? {
                 None => return Ok(Snapshot::missing()),
                 Some(version) if held.version() == Some(&version) => return Ok(held),
                 Some(_) => {}
             }
         }
-        let snapshot = self.api.read(until).await?;
+        let snapshot = self.api.read(at).await?;
         let worth = snapshot.usage().object_bytes > WORTH_HOLDING;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = worth.then(|| snapshot.clone());
         Ok(snapshot)

@@ -20,13 +20,15 @@ use std::time::{Duration, Instant};
 
 use crate::api::Api;
 use crate::error::{ErrorKind, Result};
-use crate::limits::Limits;
-use crate::limits::Stage;
+use crate::limits::{Limits, Stage, Try};
 use crate::process;
 use crate::status::Failure;
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
+
+/// With less than this left there is no time for a pause and a try of any use.
+const WORTH_A_TRY: Duration = Duration::from_millis(40);
 
 /// The tries of one call.
 pub(crate) struct Retry {
@@ -47,12 +49,13 @@ impl Retry {
 
     /// The first try leaves half of the time for another one: the pooled
     /// connection it may have used can be dead without anybody knowing.
-    pub fn next_try(&mut self) -> Instant {
+    pub fn next_try(&mut self) -> Try {
         let now = Instant::now();
-        let left = self.limits.deadline.saturating_duration_since(now);
-        let until = if self.tries == 0 { now + left / 2 } else { self.limits.deadline };
+        let deadline = self.limits.deadline;
+        let half = now + deadline.saturating_duration_since(now) / 2;
+        let until = if self.tries == 0 { half } else { deadline };
         self.tries += 1;
-        until
+        Try { until, deadline }
     }
 
     /// Waits for the moment to repeat a request that changed nothing. Gives
@@ -80,10 +83,12 @@ impl Retry {
         if self.pause(at_least).await { Ok(()) } else { Err(failure) }
     }
 
-    /// Backs off. `false`, at once, if the deadline would be over by then.
+    /// Backs off, for less towards the end, so that a last try has its time.
+    /// `false`, at once, if the deadline would be over by then.
     pub async fn pause(&self, at_least: Option<Duration>) -> bool {
-        let pause = jitter(self.tries).max(at_least.unwrap_or_default());
-        if Instant::now() + pause >= self.limits.deadline {
+        let left = self.limits.deadline.saturating_duration_since(Instant::now());
+        let pause = jitter(self.tries).min(left / 2).max(at_least.unwrap_or_default());
+        if left < WORTH_A_TRY || pause >= left {
             return false;
         }
         tokio::time::sleep(pause).await;
@@ -95,13 +100,13 @@ impl Retry {
     }
 }
 
-/// Waits until the request may be repeated, or says why the call fails. Past
-/// the deadline, and as long as a write is in doubt, that is what it says.
+/// Waits until the request may be repeated, or says why the call fails: if the
+/// last try ran out of time, or a write is in doubt, that is what it says.
 pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<()> {
     let Err(last) = retry.again(failure, api.connection().can_renew()).await else { return Ok(()) };
     let error = api.error(last, verb);
     let limits = retry.limits();
-    let overdue = retry.is_over() || limits.progress.is(Stage::InFlight);
+    let overdue = error.kind() == ErrorKind::Deadline || limits.progress.is(Stage::InFlight);
     Err(if overdue { limits.overdue(Some(&error)) } else { error })
 }
 

@@ -116,6 +116,8 @@ impl Runtime {
         let task = self.tokio.spawn(async move { answer_to.deliver(work.await) });
         let outcome = waiter.wait(limits, closing);
         if outcome.is_none() {
+            // In this order: what the caller is told has to stay true.
+            limits.progress.give_up();
             task.abort();
         }
         outcome.unwrap_or_else(|| Err(limits.verdict(closing)))

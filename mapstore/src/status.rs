@@ -135,7 +135,7 @@ impl Refusal {
         self.values_too_large() || self.request_too_large()
     }
 
-    fn immutable(&self) -> bool {
+    pub fn immutable(&self) -> bool {
         self.code == 422 && self.has_cause("FieldValueForbidden", "immutable")
     }
 
@@ -160,7 +160,7 @@ impl Refusal {
             422 if self.immutable() => {
                 error(ErrorKind::Immutable, "it is marked immutable; delete it and create it anew".into())
             }
-            _ if self.too_large() => self.too_large_error(&subject, None),
+            _ if self.too_large() => self.too_large_error(&subject, 0, 0),
             400 | 405..=428 => {
                 error(ErrorKind::Rejected, format!("the API server refuses the request: {said}"))
             }
@@ -172,17 +172,19 @@ impl Refusal {
         error.with_status(self.code)
     }
 
-    /// `used`: bytes of all values, or of the object, that the write would have made.
-    pub fn too_large_error(&self, subject: &str, used: Option<u64>) -> Error {
-        let (limit, what) = if self.values_too_large() {
-            (MAX_VALUES_BYTES, "all values together")
+    /// `values` and `object`: the bytes that all values, and the stored object
+    /// without its metadata, would have. A sum that would fit explains nothing
+    /// and is left out.
+    pub fn too_large_error(&self, subject: &str, values: u64, object: u64) -> Error {
+        let (limit, what, used) = if self.values_too_large() {
+            (MAX_VALUES_BYTES, "all values together", values)
         } else {
-            (MAX_OBJECT_BYTES, "the stored object, keys included,")
+            (MAX_OBJECT_BYTES, "the stored object, keys included,", object)
         };
-        let used_text = used.map(|used| format!("; it would have {used}")).unwrap_or_default();
-        let message = format!(
-            "{what} may have {limit} bytes{used_text}; delete keys or spread them over several stores"
-        );
+        let used = Some(used).filter(|&used| used > limit);
+        let would = used.map(|used| format!("; it would have {used}")).unwrap_or_default();
+        let message =
+            format!("{what} may have {limit} bytes{would}; delete keys or spread them over several stores");
         Error::too_large(subject, used, limit, message).with_status(self.code)
     }
 

@@ -99,9 +99,11 @@ impl Store {
         let closing = Closing::default();
         let env = Environment::capture();
         let cached = options.cache != Cache::None;
+        let bounds = limits.clone();
+        let over = move || Instant::now() >= bounds.deadline || bounds.is_cancelled();
         let shared = runtime.run(&limits, &closing, async move {
             let (cluster, namespace, options) = blocking(move || {
-                config::load(&options, &env).map(|(cluster, namespace)| (cluster, namespace, options))
+                config::load(&options, &env, &over).map(|(cluster, namespace)| (cluster, namespace, options))
             })
             .await??;
             let api = Arc::new(Api::new(Connection::new(cluster), namespace, options.name));

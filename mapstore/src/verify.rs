@@ -1,12 +1,11 @@
 //! Whether a store could work: reads, and asks the API server what it would
 //! say to a write, without making one.
 
-use std::time::Instant;
-
 use serde_json::json;
 
 use crate::api::{Api, Write};
 use crate::error::Result;
+use crate::limits::Try;
 use crate::retry::{Retry, again};
 use crate::status::Failure;
 
@@ -15,37 +14,37 @@ use crate::status::Failure;
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>).
 pub(crate) async fn verify(api: &Api, retry: &mut Retry) -> Result<()> {
     loop {
-        let until = retry.next_try();
-        match verify_once(api, until).await {
+        let at = retry.next_try();
+        match verify_once(api, at).await {
             Ok(()) => return Ok(()),
             Err((failure, verb)) => again(api, retry, failure, verb).await?,
         }
     }
 }
 
-async fn verify_once(api: &Api, until: Instant) -> Result<(), (Failure, &'static str)> {
-    let exists = api.look(until).await.map_err(|failure| (failure, "get"))?.is_some();
-    let patched = may_change(api.rehearse(until, Write::Patch, &json!({})).await);
+async fn verify_once(api: &Api, at: Try) -> Result<(), (Failure, &'static str)> {
+    let exists = api.look(at).await.map_err(|failure| (failure, "get"))?.is_some();
+    let patched = may_change(api.rehearse(at, Write::Patch, &json!({})).await);
     if let Err(refused) = patched {
         let unauthorized = matches!(&refused, Failure::Refused(refusal) if refusal.not_authorized());
-        if !unauthorized || update(api, until).await.is_err() {
+        if !unauthorized || update(api, at).await.is_err() {
             return Err((refused, "patch"));
         }
     }
     if exists {
         return Ok(());
     }
-    match api.rehearse(until, Write::Create, &api.bare_object()).await {
+    match api.rehearse(at, Write::Create, &api.bare_object()).await {
         Err(Failure::Refused(refusal)) if refusal.already_exists() => Ok(()),
         created => created.map_err(|failure| (failure, "create")),
     }
 }
 
 /// Where patch isn't granted, update does.
-async fn update(api: &Api, until: Instant) -> Result<(), Failure> {
-    let object = api.read_object(until).await?.map(|object| object.json);
+async fn update(api: &Api, at: Try) -> Result<(), Failure> {
+    let object = api.read_object(at).await?.map(|object| object.json);
     let body = object.unwrap_or_else(|| api.bare_object());
-    may_change(api.rehearse(until, Write::Replace, &body).await)
+    may_change(api.rehearse(at, Write::Replace, &body).await)
 }
 
 /// Authorization comes before the look-up: a missing map says that the verb is

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
@@ -14,7 +13,7 @@ use crate::api::{Api, Object};
 use crate::batch::{Base, Op, Patch, Plan, Written, plan, sizes_after};
 use crate::cache::{CacheCell, Side, Snapshot, Version};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::Stage;
+use crate::limits::{Stage, Try};
 use crate::outcome::{Verdict, judge};
 use crate::process;
 use crate::retry::{Retry, again};
@@ -35,8 +34,19 @@ struct State {
     last: Option<Version>,
     /// Keys that were found on another side than new ones go to, at `last`.
     sides: BTreeMap<String, Side>,
+    /// A write was sent and its outcome was not learnt: the cache may be behind.
+    in_doubt: bool,
     /// Set where patch is refused: whole objects are read and written back.
     without_patch: Option<Failure>,
+}
+
+/// What one write has learnt on its way.
+#[derive(Default)]
+struct Course {
+    /// A revision wasn't enough to plan on: read the map.
+    whole: bool,
+    patch_refused: bool,
+    update_refused: bool,
 }
 
 /// What one write is planned on.
@@ -54,15 +64,20 @@ impl Writer {
     /// Makes `op` true of the map, whoever else writes.
     pub async fn write(&self, op: &Op, retry: &mut Retry) -> Result<Written> {
         let mut state = self.state.lock().await;
+        if retry.is_over() {
+            // Its turn came too late: sent now, it might be applied after the caller was told.
+            return Err(retry.limits().overdue(None));
+        }
         let stamp = stamp();
+        let mut course = Course::default();
         loop {
-            let ground = self.ground(&mut state, retry).await?;
+            let ground = self.ground(&mut state, &course, retry).await?;
             let assumed = self.assumed_side(&state, op);
             match plan(op, &ground.base, assumed, self.text_values, &stamp)? {
                 Plan::Nothing(version) => return Ok(Written::unchanged(version)),
                 Plan::Create => self.create(&mut state, retry).await?,
                 Plan::Patch(patch) => {
-                    let applied = self.deliver(&mut state, &ground, &patch, retry).await?;
+                    let applied = self.deliver(&mut state, &mut course, &ground, &patch, retry).await?;
                     if let Some(version) = applied {
                         self.record(&mut state, ground.base, &patch, &version);
                         return Ok(Written::at(version, &patch.base));
@@ -74,23 +89,30 @@ impl Writer {
 
     /// Reads the map into the cache.
     pub async fn refresh(&self, retry: &mut Retry) -> Result<()> {
-        let _one_at_a_time = self.state.lock().await;
-        self.reload(retry).await
+        let mut state = self.state.lock().await;
+        self.reload(&mut state, retry).await
     }
 
-    async fn ground(&self, state: &mut State, retry: &mut Retry) -> Result<Ground> {
+    async fn ground(&self, state: &mut State, course: &Course, retry: &mut Retry) -> Result<Ground> {
         if state.without_patch.is_some() {
-            let object = self.ask(retry, "get", |until| self.api.read_object(until)).await?;
+            let object = self.ask(retry, "get", |at| self.api.read_object(at)).await?;
             return Ok(match object {
                 Some(Object { json, snapshot }) => Ground { base: Base::Whole(snapshot), object: Some(json) },
                 None => Ground { base: Base::Missing, object: None },
             });
         }
+        if course.whole && self.cache.is_none() {
+            let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+            return Ok(Ground { base: Base::Whole(snapshot), object: None });
+        }
+        if state.in_doubt && self.cache.is_some() {
+            self.reload(state, retry).await?;
+        }
         let base = match (&self.cache, &state.last) {
             (Some(cache), _) => Base::Whole(cache.load()),
             (None, Some(version)) => Base::Version(version.clone()),
             (None, None) => {
-                state.last = self.ask(retry, "get", |until| self.api.look(until)).await?;
+                state.last = self.ask(retry, "get", |at| self.api.look(at)).await?;
                 state.last.clone().map_or(Base::Missing, Base::Version)
             }
         };
@@ -102,6 +124,7 @@ impl Writer {
     async fn deliver(
         &self,
         state: &mut State,
+        course: &mut Course,
         ground: &Ground,
         patch: &Patch,
         retry: &mut Retry,
@@ -109,15 +132,24 @@ impl Writer {
         let progress = retry.limits().progress.clone();
         let mut in_doubt = false;
         loop {
-            let until = retry.next_try();
-            progress.set(Stage::InFlight);
-            let verdict = judge(self.send(until, ground, patch).await, in_doubt);
+            let at = retry.next_try();
+            if !progress.begin() {
+                return Err(retry.limits().overdue(None));
+            }
+            // Before the request, and for whoever comes next if this call ends in the middle of it.
+            state.in_doubt = true;
+            let verdict = judge(self.send(at, ground, patch).await, in_doubt);
             in_doubt |= matches!(verdict, Verdict::InDoubt(_));
-            if !in_doubt {
+            // What is applied stays in flight until the caller has the answer: it may be going just now.
+            if !in_doubt && !matches!(verdict, Verdict::Applied(_)) {
                 progress.set(Stage::NotWritten);
+                state.in_doubt = false;
             }
             match verdict {
-                Verdict::Applied(version) => return Ok(Some(version)),
+                Verdict::Applied(version) => {
+                    state.in_doubt = false;
+                    return Ok(Some(version));
+                }
                 Verdict::Stale => {
                     self.rebase(state, retry).await?;
                     return Ok(None);
@@ -130,7 +162,7 @@ impl Writer {
                     return self.other_side(state, ground, patch, failure).map(|()| None);
                 }
                 Verdict::NotAllowed(failure) => {
-                    return self.without_patch(state, ground, failure).map(|()| None);
+                    return self.not_allowed(state, course, ground, failure).map(|()| None);
                 }
                 Verdict::Again(failure) => again(&self.api, retry, failure, verb(ground)).await?,
                 Verdict::InDoubt(failure) => {
@@ -140,7 +172,11 @@ impl Writer {
                         return Err(retry.limits().overdue(Some(&self.api.error(failure, verb(ground)))));
                     }
                 }
-                Verdict::Refused(failure) => return Err(self.refused(ground, patch, failure, retry).await),
+                Verdict::Refused(failure) if !course.whole && needs_the_map(ground, &failure) => {
+                    course.whole = true;
+                    return Ok(None);
+                }
+                Verdict::Refused(failure) => return Err(self.refused(ground, patch, failure, retry)),
                 Verdict::Unknown(failure) => {
                     self.forget_version(state);
                     return Err(self.unknown(failure, verb(ground)));
@@ -149,16 +185,16 @@ impl Writer {
         }
     }
 
-    async fn send(&self, until: Instant, ground: &Ground, patch: &Patch) -> Result<Version, Failure> {
+    async fn send(&self, at: Try, ground: &Ground, patch: &Patch) -> Result<Version, Failure> {
         match &ground.object {
             Some(object) => {
                 let mut object = object.clone();
                 patch.edit(&mut object);
-                self.api.replace(until, &object).await
+                self.api.replace(at, &object).await
             }
             None => {
                 let whole = matches!(ground.base, Base::Whole(_));
-                self.api.patch(until, &patch.to_strategic(whole)).await
+                self.api.patch(at, &patch.to_strategic(whole)).await
             }
         }
     }
@@ -175,13 +211,14 @@ impl Writer {
             ));
         }
         if self.cache.is_some() && state.without_patch.is_none() {
-            self.reload(retry).await?;
+            self.reload(state, retry).await?;
         }
         Ok(())
     }
 
-    async fn reload(&self, retry: &mut Retry) -> Result<()> {
-        let snapshot = self.ask(retry, "get", |until| self.api.read(until)).await?;
+    async fn reload(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
+        let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+        state.in_doubt = false;
         if let Some(cache) = &self.cache {
             cache.apply(|_| snapshot);
         }
@@ -219,7 +256,7 @@ impl Writer {
         if let Failure::Refused(refusal) = &failure {
             // Quota and a terminating namespace refuse before they look whether it exists.
             let may_exist = refusal.already_exists() || (refusal.code == 403 && !refusal.not_authorized());
-            if may_exist && self.ask(retry, "get", |until| self.api.look(until)).await?.is_some() {
+            if may_exist && self.ask(retry, "get", |at| self.api.look(at)).await?.is_some() {
                 return self.rebase(state, retry).await;
             }
         }
@@ -272,35 +309,42 @@ impl Writer {
     }
 
     /// The Role may grant update instead of patch, as the Go package's does.
-    fn without_patch(&self, state: &mut State, ground: &Ground, failure: Failure) -> Result<()> {
-        match state.without_patch.take() {
-            None if ground.object.is_none() => {
-                state.without_patch = Some(failure);
-                Ok(())
-            }
-            refused_patch => Err(self.api.error(refused_patch.unwrap_or(failure), "patch")),
+    /// What was refused in an earlier call may be granted by now.
+    fn not_allowed(
+        &self,
+        state: &mut State,
+        course: &mut Course,
+        ground: &Ground,
+        failure: Failure,
+    ) -> Result<()> {
+        let by_update = ground.object.is_some();
+        let refused = if by_update { state.without_patch.take().unwrap_or(failure) } else { failure };
+        let both = if by_update { course.patch_refused } else { course.update_refused };
+        if both {
+            return Err(self.api.error(refused, "patch"));
         }
+        if by_update {
+            course.update_refused = true;
+        } else {
+            course.patch_refused = true;
+            state.without_patch = Some(refused);
+        }
+        Ok(())
     }
 
-    /// A refusal for good. One of the size gets its numbers, where they can be had.
-    async fn refused(&self, ground: &Ground, patch: &Patch, failure: Failure, retry: &mut Retry) -> Error {
-        if let Failure::Refused(refusal) = &failure
+    /// A refusal for good. One of the size gets its numbers, where the map is known.
+    fn refused(&self, ground: &Ground, patch: &Patch, failure: Failure, retry: &Retry) -> Error {
+        if let (Failure::Refused(refusal), Base::Whole(base)) = (&failure, &ground.base)
             && refusal.too_large()
         {
-            let base = match &ground.base {
-                Base::Whole(snapshot) => Some(snapshot.clone()),
-                _ => self.api.read(retry.next_try()).await.ok(),
-            };
-            let error = refusal.too_large_error(&self.api.subject(), None);
-            let limit = error.used_and_limit().map_or(0, |(_, limit)| limit);
-            let used = base.map(|base| {
-                let (values, object) = sizes_after(patch.op(), &base);
-                if limit == crate::MAX_VALUES_BYTES { values } else { object }
-            });
-            // The estimate leaves out the metadata: a sum that would fit explains nothing.
-            return refusal.too_large_error(&self.api.subject(), used.filter(|&used| used > limit));
+            let (values, object) = sizes_after(patch.op(), base);
+            return refusal.too_large_error(&self.api.subject(), values, object);
         }
-        self.api.error(failure, verb(ground))
+        match self.api.error(failure, verb(ground)) {
+            // Of a credential plugin, say: nothing was sent.
+            late if late.kind() == ErrorKind::Deadline => retry.limits().overdue(Some(&late)),
+            error => error,
+        }
     }
 
     fn unknown(&self, failure: Failure, verb: &str) -> Error {
@@ -316,7 +360,7 @@ impl Writer {
     }
 
     /// Asks until there is an answer.
-    async fn ask<T, F>(&self, retry: &mut Retry, verb: &str, request: impl Fn(Instant) -> F) -> Result<T>
+    async fn ask<T, F>(&self, retry: &mut Retry, verb: &str, request: impl Fn(Try) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -327,6 +371,13 @@ impl Writer {
             }
         }
     }
+}
+
+/// Whether the refusal depends on what else is in the map, of which only the
+/// revision is known: its sizes, or whether the write would change anything.
+fn needs_the_map(ground: &Ground, failure: &Failure) -> bool {
+    let Failure::Refused(refusal) = failure else { return false };
+    matches!(ground.base, Base::Version(_)) && (refusal.too_large() || refusal.immutable())
 }
 
 fn verb(ground: &Ground) -> &'static str {

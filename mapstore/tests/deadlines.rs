@@ -67,6 +67,17 @@ fn a_server_that_accepts_and_says_nothing() {
 }
 
 #[test]
+fn a_proxy_that_accepts_and_says_nothing() {
+    let site = Site::dev();
+    let hole = BlackHole::start().unwrap();
+    let mut sections = site.sections();
+    sections.context = json!({"namespace": site.namespace});
+    sections.cluster["proxy-url"] = json!(hole.http_url());
+    let kubeconfig = site.scratch.write("proxied", sections.to_kubeconfig().to_string()).unwrap();
+    never_answers("proxy", &Options::new("m").kubeconfig(kubeconfig));
+}
+
+#[test]
 fn a_server_whose_backlog_is_full() {
     let scratch = Scratch::new("backlog").unwrap();
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -74,8 +85,7 @@ fn a_server_whose_backlog_is_full() {
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     // The kernel drops further SYNs as long as these are not accepted.
-    let waiting: Vec<_> =
-        (0..4).map_while(|_| TcpStream::connect_timeout(&address, ms(200)).ok()).collect();
+    let waiting: Vec<_> = (0..4).map_while(|_| TcpStream::connect_timeout(&address, ms(200)).ok()).collect();
     assert!(waiting.len() < 4, "the backlog takes everything");
     never_answers("full backlog", &options_for(&scratch, &format!("https://{address}")));
 }
@@ -97,7 +107,7 @@ fn a_server_that_answers_one_byte_at_a_time() {
 #[test]
 fn a_tls_server_that_answers_one_byte_at_a_time() {
     let site = Site::dev();
-    for free in [0, 4000] {
+    for free in [0, 300] {
         let port = TricklePort::before(site.address(), free, ms(20)).unwrap();
         never_answers("trickle", &site.via(&port.https_url()));
     }
@@ -121,12 +131,17 @@ fn a_network_that_stops_and_comes_back() {
                 continue;
             };
             match error.kind() {
-                // One write at a time: the others were still waiting for their turn.
                 ErrorKind::OutcomeUnknown if WRITES.iter().any(|(write, _)| *write == name) => unknown += 1,
                 kind => assert_eq!(kind, ErrorKind::Deadline, "{name}: {error}"),
             }
         }
-        assert_eq!(unknown, 1, "one write was sent");
+        // One write at a time, and that one only if no read had taken the open connection.
+        assert!(unknown <= 1, "{unknown} writes were sent");
+        works_again(&store, &site);
+        gate.stall(true);
+        let answer = on_time("set", DEADLINE, || store.with(&within(DEADLINE)).set("k", "new"));
+        refused("set", answer, ErrorKind::OutcomeUnknown);
+        gate.stall(false);
         works_again(&store, &site);
     }
 }
@@ -166,16 +181,32 @@ fn a_dead_pooled_connection_costs_time_and_nothing_else() {
     let site = Site::dev();
     let gate = Gate::before(site.address());
     for cache in [Cache::None, Cache::Exclusive] {
-        let store = site.via(&gate.url()).cache(cache).timeout(Duration::from_secs(4)).open().unwrap();
+        let store = site.via(&gate.url()).cache(cache).timeout(ms(1600)).open().unwrap();
         store.set("k", "old").unwrap();
         for (name, operation) in all_operations() {
             store.force_set("k", "old").unwrap();
             gate.freeze_existing();
-            on_time(name, Duration::from_secs(4), || operation(&store))
+            on_time(name, ms(1600), || operation(&store))
                 .unwrap_or_else(|error| panic!("{name}, {cache:?}: {error}"));
         }
         assert!(site.values().is_empty(), "truncate was the last");
     }
+}
+
+/// The same with so little time that no pause between two tries would fit.
+#[test]
+fn a_dead_pooled_connection_under_a_short_deadline() {
+    let site = Site::dev();
+    let gate = Gate::before(site.address());
+    let store = site.via(&gate.url()).open().unwrap();
+    let succeeded = (0..10).filter(|_| {
+        store.force_set("k", "v").unwrap();
+        gate.freeze_existing();
+        let answer = on_time("get", ms(60), || store.with(&within(ms(60))).get("k"));
+        // On a busy machine 30 ms may not do for a new connection.
+        answer.inspect_err(|error| assert_eq!(error.kind(), ErrorKind::Deadline, "{error}")).is_ok()
+    });
+    assert!(succeeded.count() > 0, "the second half of the time was never used");
 }
 
 #[test]
@@ -321,7 +352,7 @@ fn ends_at_once(kind: ErrorKind, end: impl Fn(&Store, &CancelToken) + Copy) {
             let (answer, returned) = call.join().unwrap();
             let error = refused(name, answer, kind);
             let took = returned.saturating_duration_since(ended);
-            assert!(took <= LATE + lateness.worst(), "{name} came back {took:?} later");
+            assert!(took <= LATE + lateness.of_a_call(), "{name} came back {took:?} later");
             if WRITES.iter().any(|(write, _)| *write == name) {
                 assert!(error.to_string().contains("writ"), "{name} doesn't say what became of it: {error}");
             }
@@ -353,7 +384,7 @@ fn opening_can_be_cancelled() {
     token.cancel();
     let (answer, returned) = opening.join().unwrap();
     refused("open", answer, ErrorKind::Cancelled);
-    assert!(returned.saturating_duration_since(ended) <= LATE + lateness.worst());
+    assert!(returned.saturating_duration_since(ended) <= LATE + lateness.of_a_call());
 }
 
 #[test]

@@ -45,3 +45,8 @@ fn a_first_write_whose_answer_is_lost() {
 fn the_same_without_the_right_to_patch() {
     writes::the_same_without_the_right_to_patch(Real);
 }
+
+#[test]
+fn a_call_that_ends_early_tells_the_truth() {
+    writes::a_call_that_ends_early_tells_the_truth(Real);
+}

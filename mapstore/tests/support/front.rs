@@ -15,10 +15,8 @@ use serde_json::Value as Json;
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    pub number: usize,
     pub method: String,
     pub target: String,
-    pub head: String,
     pub body: Json,
 }
 
@@ -53,7 +51,6 @@ struct Shared {
     client: Client,
     judge: Mutex<Arc<Judge>>,
     seen: Mutex<Vec<Seen>>,
-    number: AtomicUsize,
     gone: AtomicBool,
     /// Requests that are still to reach the server.
     under_way: AtomicUsize,
@@ -67,7 +64,6 @@ impl Front {
             client: Client::from_kubeconfig(kubeconfig).unwrap(),
             judge: Mutex::new(Arc::new(|_| Fate::Pass)),
             seen: Mutex::default(),
-            number: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
             under_way: AtomicUsize::new(0),
         });
@@ -127,7 +123,7 @@ impl Drop for Front {
 fn serve(shared: &Shared, mut stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut rest = Vec::new();
-    while let Some(seen) = receive(shared, stream, &mut rest)? {
+    while let Some(seen) = receive(stream, &mut rest)? {
         let judge = shared.judge.lock().unwrap().clone();
         shared.under_way.fetch_add(1, Ordering::SeqCst);
         shared.seen.lock().unwrap().push(seen.clone());
@@ -158,7 +154,7 @@ fn serve(shared: &Shared, mut stream: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-fn receive(shared: &Shared, mut stream: &TcpStream, rest: &mut Vec<u8>) -> std::io::Result<Option<Seen>> {
+fn receive(mut stream: &TcpStream, rest: &mut Vec<u8>) -> std::io::Result<Option<Seen>> {
     let mut chunk = [0; 64 * 1024];
     let end = loop {
         if let Some(at) = rest.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -184,8 +180,7 @@ fn receive(shared: &Shared, mut stream: &TcpStream, rest: &mut Vec<u8>) -> std::
     rest.drain(..end + length);
     let mut words = head.split(' ').map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let number = shared.number.fetch_add(1, Ordering::SeqCst);
-    Ok(Some(Seen { number, method, target, head, body }))
+    Ok(Some(Seen { method, target, body }))
 }
 
 fn pass_on(shared: &Shared, seen: &Seen) -> Vec<u8> {
@@ -200,6 +195,8 @@ fn pass_on(shared: &Shared, seen: &Seen) -> Vec<u8> {
 /// Ends with a line feed, so that a whole answer can be told from a cut one.
 fn text(status: u16, body: &str) -> Vec<u8> {
     let length = body.len() + 1;
-    format!("HTTP/1.1 {status} .\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}\n")
-        .into_bytes()
+    format!(
+        "HTTP/1.1 {status} .\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}\n"
+    )
+    .into_bytes()
 }

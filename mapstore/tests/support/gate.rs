@@ -17,16 +17,18 @@ struct State {
     gone: AtomicBool,
     /// Nothing is passed on, in either direction, but everything is kept and passed on later.
     stalled: AtomicBool,
-    /// The same for answers only.
-    answers_held: AtomicBool,
-    /// Connections are accepted and closed at once.
-    refusing: AtomicBool,
     /// Connections with a lower number are dead: open, and nothing moves.
     frozen_before: AtomicUsize,
     /// So many answers are taken from the server and thrown away, and their connections closed.
     lost_answers: AtomicUsize,
     accepted: AtomicUsize,
     streams: Mutex<Vec<TcpStream>>,
+}
+
+impl State {
+    fn holds(&self, number: usize) -> bool {
+        self.stalled.load(Ordering::SeqCst) || number < self.frozen_before.load(Ordering::SeqCst)
+    }
 }
 
 impl Gate {
@@ -41,9 +43,7 @@ impl Gate {
                     return;
                 }
                 let number = shared.accepted.fetch_add(1, Ordering::SeqCst);
-                if !shared.refusing.load(Ordering::SeqCst) {
-                    connect(&shared, number, client, server);
-                }
+                connect(&shared, number, client, server);
             }
         });
         Gate { address, state }
@@ -53,30 +53,14 @@ impl Gate {
         format!("https://{}", self.address)
     }
 
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    pub fn accepted(&self) -> usize {
-        self.state.accepted.load(Ordering::SeqCst)
-    }
-
     /// The network stops, and goes on where it was.
     pub fn stall(&self, on: bool) {
         self.state.stalled.store(on, Ordering::SeqCst);
     }
 
-    pub fn hold_answers(&self, on: bool) {
-        self.state.answers_held.store(on, Ordering::SeqCst);
-    }
-
-    pub fn refuse(&self, on: bool) {
-        self.state.refusing.store(on, Ordering::SeqCst);
-    }
-
     /// The connections there are die without a word; new ones work.
     pub fn freeze_existing(&self) {
-        let accepted = self.accepted();
+        let accepted = self.state.accepted.load(Ordering::SeqCst);
         self.state.frozen_before.store(accepted, Ordering::SeqCst);
     }
 
@@ -116,10 +100,7 @@ fn pump(state: &State, number: usize, mut from: TcpStream, mut to: TcpStream, an
     let _ = from.set_read_timeout(Some(Duration::from_millis(20)));
     let mut chunk = [0; 64 * 1024];
     while !state.gone.load(Ordering::SeqCst) {
-        let held = state.stalled.load(Ordering::SeqCst)
-            || number < state.frozen_before.load(Ordering::SeqCst)
-            || (answers && state.answers_held.load(Ordering::SeqCst));
-        if held {
+        if state.holds(number) {
             thread::sleep(Duration::from_millis(2));
             continue;
         }
@@ -133,11 +114,7 @@ fn pump(state: &State, number: usize, mut from: TcpStream, mut to: TcpStream, an
             break;
         }
         // What was read just as the network stopped stays in it.
-        while !state.gone.load(Ordering::SeqCst)
-            && (state.stalled.load(Ordering::SeqCst)
-                || number < state.frozen_before.load(Ordering::SeqCst)
-                || (answers && state.answers_held.load(Ordering::SeqCst)))
-        {
+        while !state.gone.load(Ordering::SeqCst) && state.holds(number) {
             thread::sleep(Duration::from_millis(2));
         }
         if to.write_all(&chunk[..read]).is_err() {

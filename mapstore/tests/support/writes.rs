@@ -166,6 +166,11 @@ pub fn an_answer_lost_with_its_connection(kind: Kind) {
             let answer = store.set("k", &value);
             told_the_truth("lost", &site, &answer, &value);
             unknown += u32::from(answer.is_err());
+            if round % 2 == 1 {
+                store.refresh().unwrap();
+                let stored = store.get("k").unwrap().map(|value| value.to_vec());
+                assert_eq!(stored, site.values().get("k").cloned());
+            }
             goes_on("lost", &store, &site);
         }
         assert!(unknown > 0, "no answer was lost");
@@ -176,7 +181,8 @@ pub fn an_answer_lost_with_its_connection(kind: Kind) {
 pub fn no_acknowledged_write_is_lost(kind: Kind) {
     let site = Site::start(kind);
     let foreign = Client::from_kubeconfig(site.cluster.kubeconfig()).unwrap();
-    for (stores, cache) in [(1, Cache::None), (8, Cache::None), (1, Cache::Exclusive), (8, Cache::Exclusive)] {
+    for (stores, cache) in [(1, Cache::None), (8, Cache::None), (1, Cache::Exclusive), (8, Cache::Exclusive)]
+    {
         let options = site.options().cache(cache).timeout(Duration::from_secs(60));
         let stores: Vec<_> = (0..stores).map(|_| options.clone().open().unwrap()).collect();
         stores[0].truncate().unwrap();
@@ -213,7 +219,9 @@ pub fn no_acknowledged_write_is_lost(kind: Kind) {
         for store in &stores {
             store.refresh().unwrap();
             let snapshot = store.snapshot().unwrap();
-            assert!(snapshot.iter().all(|(key, value)| values[key] == **value) && snapshot.len() == values.len());
+            assert!(
+                snapshot.iter().all(|(key, value)| values[key] == **value) && snapshot.len() == values.len()
+            );
         }
     }
 }
@@ -266,7 +274,8 @@ pub fn a_first_write_whose_answer_is_lost(kind: Kind) {
 /// With the Go package's Role: no patch, so the object is read, changed and written back at its revision.
 pub fn the_same_without_the_right_to_patch(kind: Kind) {
     let site = Site::start(kind);
-    let verbs = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update"]}]);
+    let verbs =
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update"]}]);
     let user = site.cluster.user("seed", &site.namespace, &verbs).unwrap();
     let front = Front::before(&user.kubeconfig);
     for cache in MODES {
@@ -277,6 +286,50 @@ pub fn the_same_without_the_right_to_patch(kind: Kind) {
             let answer = store.set("k", "new");
             told_the_truth(&what, &site, &answer, "new");
             goes_on(&what, &store, &site);
+        }
+    }
+}
+
+/// Cancelled at any moment, or out of time: "nothing was written" is true, and so is a success.
+pub fn a_call_that_ends_early_tells_the_truth(kind: Kind) {
+    let site = Site::start(kind);
+    for cache in MODES {
+        let store = site.options().cache(cache).open().unwrap();
+        store.set("k", "old").unwrap();
+        for round in 0..150u64 {
+            let token = mapstore::CancelToken::new();
+            let pause = Duration::from_micros(round * 37 % 4000);
+            let call = match round % 3 {
+                0 => within(Duration::from_millis(1 + round % 4)),
+                _ => mapstore::Call::new().cancel(&token),
+            };
+            let value = format!("{cache:?} {round}");
+            let handle = store.with(&call);
+            let answer = thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(pause);
+                    token.cancel();
+                });
+                handle.set("k", &value)
+            });
+            let stored = site.value("k").unwrap();
+            match answer {
+                Ok(_) => assert_eq!(stored, value),
+                Err(error)
+                    if error.to_string().contains("nothing was written")
+                        || error.kind() == ErrorKind::Unavailable =>
+                {
+                    assert_ne!(stored, value, "{error}");
+                    // Nor later.
+                    store.get("k").unwrap();
+                    assert_ne!(site.value("k").unwrap(), value, "{error}");
+                }
+                Err(error) => {
+                    let kinds = [ErrorKind::Cancelled, ErrorKind::OutcomeUnknown];
+                    assert!(kinds.contains(&error.kind()), "{error:?}");
+                    assert!(error.to_string().contains("may have been applied"), "{error}");
+                }
+            }
         }
     }
 }

@@ -15,16 +15,20 @@ use crate::table::{Action, Cache, Call, Case, Step};
 use crate::wire::Line;
 use crate::world::{Trouble, World};
 
+/// The library's own, which is only said to a slow runner.
+const DEFAULT_TIMEOUT_MS: u32 = 10_000;
+
 /// A place for runner processes: a worker keeps one from case to case.
 pub struct Seat<'a> {
     pub spec: &'a RunnerSpec,
     pub patience: Duration,
+    pub slow: u32,
     pub idle: Option<Runner>,
 }
 
 impl<'a> Seat<'a> {
-    pub fn new(spec: &'a RunnerSpec, patience: Duration) -> Seat<'a> {
-        Seat { spec, patience, idle: None }
+    pub fn new(spec: &'a RunnerSpec, patience: Duration, slow: u32) -> Seat<'a> {
+        Seat { spec, patience: patience * slow, slow, idle: None }
     }
 
     /// Runs the variant. The runner stays for the next one only if this one passed: a failed one may have left
@@ -99,7 +103,7 @@ impl Attempt<'_, '_, '_> {
         };
         compared
             .and_then(|()| self.no_secret(&request, &answer))
-            .and_then(|()| in_time(took, step.within_ms))
+            .and_then(|()| in_time(took, step.within_ms.map(|ms| ms * u64::from(self.seat.slow))))
             .map_err(|difference| format!("{difference}\n    seen: {}", tell(&answer)))
     }
 
@@ -111,6 +115,9 @@ impl Attempt<'_, '_, '_> {
             fields.insert("namespace", "${namespace}".into());
             fields.insert("kubeconfig", "${kubeconfig}".into());
             fields.insert("cache", self.cache.name().into());
+            if self.seat.slow > 1 {
+                fields.insert("timeout_ms", (self.seat.slow * DEFAULT_TIMEOUT_MS).into());
+            }
         }
         if !["verify_connection", "cancel_new", "cancel"].contains(&call.verb.as_str()) {
             fields.insert("store", 1.into());

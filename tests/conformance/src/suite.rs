@@ -21,6 +21,9 @@ pub struct Suite<'a> {
     pub jobs: usize,
     /// How long a runner may take for one line.
     pub patience: Duration,
+    /// How many times slower than usual the runner is, under valgrind for example: stretches the time limits that
+    /// are not the case's subject.
+    pub slow: u32,
 }
 
 /// What the workers share.
@@ -63,7 +66,7 @@ impl Suite<'_> {
     }
 
     fn work(&self, cluster: &Cluster, runner: &RunnerSpec, board: &Board) {
-        let mut seat = Seat::new(runner, self.patience);
+        let mut seat = Seat::new(runner, self.patience, self.slow);
         while let place = board.next.fetch_add(1, Ordering::Relaxed)
             && let Some((id, case, cache)) = board.variants.get(place)
         {

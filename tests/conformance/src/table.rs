@@ -106,7 +106,7 @@ pub struct Call {
 #[serde(rename_all = "snake_case")]
 pub enum Around {
     Outside(Box<Outside>),
-    Server(Inspection),
+    Server(Box<Inspection>),
     User(UserSpec),
     Namespace(String),
     TerminateNamespace(Empty),

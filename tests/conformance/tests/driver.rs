@@ -21,8 +21,13 @@ fn run(table: &str, answers: &str) -> Run {
     let command = vec!["/bin/sh".to_owned(), script.display().to_string()];
     let spec = RunnerSpec { name: "fake".to_owned(), command };
     let cluster = Cluster::start(Kind::Dev).unwrap();
-    let suite =
-        Suite { table: &table, chosen: BTreeSet::new(), jobs: 1, patience: Duration::from_millis(700) };
+    let suite = Suite {
+        table: &table,
+        chosen: BTreeSet::new(),
+        jobs: 1,
+        patience: Duration::from_millis(700),
+        slow: 1,
+    };
     suite.run(&cluster, &spec)
 }
 
@@ -38,8 +43,7 @@ fn failure(table: &str, answers: &str) -> String {
     }
 }
 
-const GET: &str =
-    "[{id: one, cache: [none], steps: [{open: {}}, {get: {key: a}, ok: {value: blue}}]}]";
+const GET: &str = "[{id: one, cache: [none], steps: [{open: {}}, {get: {key: a}, ok: {value: blue}}]}]";
 const REFUSED: &str = "[{id: one, cache: [none], steps: [{get: {key: a, store: 1},
     err: {code: Forbidden, status: 403, retryable: false, message: [patch], not_message: [token]}}]}]";
 
@@ -144,7 +148,8 @@ fn what_the_server_holds_is_compared() {
              metadata: {{labels: {{app: shop}}}}}}}}}}, {{server: {inspection}}}]}}]"
         )
     };
-    for right in ["{data: {a: b}, binaryData: {c: d}, count: 2}", "{entries: {a: b, c: d}}", "{has: {a: b}}"] {
+    for right in ["{data: {a: b}, binaryData: {c: d}, count: 2}", "{entries: {a: b, c: d}}", "{has: {a: b}}"]
+    {
         assert_eq!(run(&table(right), "").failures(), 0, "{right}");
     }
     let wrong = [
@@ -211,7 +216,8 @@ fn a_slow_answer_fails_where_the_table_sets_a_limit() {
 
 #[test]
 fn every_variant_of_the_table_is_in_the_results() {
-    let table = "[{id: one, steps: [{len: {}, ok: {len: 0}}]}, {id: two, cache: [exclusive], steps: [{len: {}}]}]";
+    let table =
+        "[{id: one, steps: [{len: {}, ok: {len: 0}}]}, {id: two, cache: [exclusive], steps: [{len: {}}]}]";
     let run = run(table, "len) echo 'ok len=0';;");
     let ids: Vec<_> = run.entries.iter().map(|entry| entry.id.as_str()).collect();
     assert_eq!(ids, ["one/none", "one/exclusive", "two/exclusive"]);

@@ -79,7 +79,6 @@ impl CloseAfter {
     pub fn start(bytes: usize) -> Result<CloseAfter> {
         Port::start(move |mut stream, _| {
             pass(&mut stream, &mut std::io::sink(), bytes);
-            let _ = stream.shutdown(Shutdown::Both);
         })
         .map(CloseAfter)
         .map_err(|e| Error::failed("closing port", e))
@@ -170,7 +169,7 @@ fn relay(
     let Ok(mut server) = TcpStream::connect(server) else {
         return;
     };
-    open.keep(&server);
+    let _kept = open.keep(&server);
     let (Ok(mut answers), Ok(mut to_client)) = (server.try_clone(), client.try_clone()) else {
         return;
     };

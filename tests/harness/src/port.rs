@@ -1,5 +1,6 @@
 //! A loopback port that serves each connection on a thread of its own and takes all of them down when dropped.
 
+use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,14 @@ use std::time::Duration;
 pub(crate) struct Open {
     stopped: AtomicBool,
     accepted: AtomicUsize,
-    streams: Mutex<Vec<TcpStream>>,
+    streams: Mutex<HashMap<usize, TcpStream>>,
+    kept: AtomicUsize,
+}
+
+/// A stream that is shut down with the port. It must go with its handler: a second handle keeps a closed socket open.
+pub(crate) struct Kept<'a> {
+    open: &'a Open,
+    number: usize,
 }
 
 impl Open {
@@ -30,22 +38,28 @@ impl Open {
         !self.stopped()
     }
 
-    /// This stream is shut down with the port.
-    pub(crate) fn keep(&self, stream: &TcpStream) {
+    pub(crate) fn keep(&self, stream: &TcpStream) -> Kept<'_> {
+        let number = self.kept.fetch_add(1, Ordering::SeqCst);
         if let Ok(twin) = stream.try_clone() {
-            let mut streams = self.streams.lock().expect("no panic holds it");
-            streams.push(twin);
+            self.streams.lock().expect("no panic holds it").insert(number, twin);
         }
         if self.stopped() {
             let _ = stream.shutdown(Shutdown::Both);
         }
+        Kept { open: self, number }
     }
 
     fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        for stream in self.streams.lock().expect("no panic holds it").drain(..) {
+        for (_, stream) in self.streams.lock().expect("no panic holds it").drain() {
             let _ = stream.shutdown(Shutdown::Both);
         }
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.open.streams.lock().expect("no panic holds it").remove(&self.number);
     }
 }
 
@@ -95,9 +109,9 @@ where
             return;
         }
         open.accepted.fetch_add(1, Ordering::SeqCst);
-        open.keep(&stream);
         let (open, serve) = (Arc::clone(open), Arc::clone(serve));
         thread::spawn(move || {
+            let _kept = open.keep(&stream);
             serve(stream, &open);
         });
     }

@@ -26,10 +26,13 @@ impl Scratch {
         &self.path
     }
 
-    /// Writes a file into it and returns the path.
+    /// Writes a file into it, below new folders if need be, and returns the path.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<PathBuf> {
         let path = self.path.join(name);
-        fs::write(&path, content).map_err(|e| Error::failed(path.display(), e))?;
+        let folder = path.parent().unwrap_or(&self.path);
+        fs::create_dir_all(folder)
+            .and_then(|()| fs::write(&path, content))
+            .map_err(|e| Error::failed(path.display(), e))?;
         Ok(path)
     }
 }

@@ -15,6 +15,8 @@ const CORE: &str = "/api/v1/namespaces";
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces";
 /// Keeps a deleted namespace in phase Terminating: a ConfigMap in it that nobody finishes.
 const HOLDER: &str = "mapstore-holds-namespace";
+/// For what the cluster's controllers do.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct UserCluster {
     access: Access,
@@ -87,10 +89,12 @@ impl UserCluster {
         let quotas = format!("{CORE}/{namespace}/resourcequotas");
         let hard = json!({"configmaps": configmaps.to_string()});
         self.create(&quotas, &json!({"metadata": {"name": "configmaps"}, "spec": {"hard": hard}}))?;
-        self.eventually("the quota is in force", || {
+        let published = self.eventually("the quota is in force", || {
             let quota = self.access.client.get(&format!("{quotas}/configmaps"))?;
             Ok(quota.body["status"]["hard"] == hard && quota.body["status"]["used"].is_object())
-        })
+        });
+        published
+            .map_err(|_| Error::NotRunnable("on the user's cluster: nobody puts quotas in force".to_owned()))
     }
 
     fn write_role(&self, name: &str, namespace: &str, rules: &Value) -> Result<()> {
@@ -126,10 +130,10 @@ impl UserCluster {
     }
 
     fn eventually(&self, what: &str, holds: impl Fn() -> Result<bool>) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + PATIENCE;
         while !holds()? {
             if Instant::now() > deadline {
-                return Err(Error::failed(what, "not within 30 s"));
+                return Err(Error::failed(what, format!("not within {PATIENCE:?}")));
             }
             thread::sleep(Duration::from_millis(100));
         }

@@ -13,13 +13,15 @@ use mapstore_conformance::table::Table;
 use mapstore_harness::{Cluster, Kind};
 
 const USAGE: &str = "\
-usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [--case ID] … [--jobs N] [--json FILE]
+usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [--case ID] … [--jobs N] [--slow N]
+                   [--json FILE]
        conformance --count --server … --runner NAME … RESULTS …
        conformance --list
 
 --server, --runner and --case may be given more than once. A runner is `rust` or `c` (runner-rust and runner-c beside
 this program), or a name and a command. --case takes an id or id/variant. --count proves that the results files hold
-every variant for every runner on every server, passed.
+every variant for every runner on every server, passed. --slow stretches time limits for a runner that is N times
+slower than usual.
 
 real: MAPSTORE_APISERVER_DIR names the folder that tests/apiserver/build.sh made. user: MAPSTORE_TEST_KUBECONFIG names
 the cluster; only namespaces made here are used.";
@@ -33,6 +35,7 @@ struct Arguments {
     runners: Vec<String>,
     cases: BTreeSet<String>,
     jobs: Option<usize>,
+    slow: Option<u32>,
     json: Option<PathBuf>,
     count: bool,
     list: bool,
@@ -59,6 +62,7 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--runner" => parsed.runners.push(value()?),
             "--case" => drop(parsed.cases.insert(value()?)),
             "--jobs" => parsed.jobs = Some(value()?.parse().map_err(|e| format!("--jobs: {e}"))?),
+            "--slow" => parsed.slow = Some(value()?.parse().map_err(|e| format!("--slow: {e}"))?),
             "--json" => parsed.json = Some(value()?.into()),
             "--count" => parsed.count = true,
             "--list" => parsed.list = true,
@@ -127,8 +131,9 @@ fn suite<'a>(table: &'a Table, arguments: &Arguments) -> Result<Suite<'a>, Strin
     Ok(Suite {
         table,
         chosen: arguments.cases.clone(),
-        jobs: arguments.jobs.unwrap_or(2),
+        jobs: arguments.jobs.unwrap_or(3),
         patience: PATIENCE,
+        slow: arguments.slow.unwrap_or(1).max(1),
     })
 }
 
