@@ -112,7 +112,7 @@ impl Limits {
                 &self.subject,
                 format!(
                     "no answer to the write within {:?}: it may have been applied, or may yet be; \
-                     read before writing again{cause}",
+                     refresh and read before writing again{cause}",
                     self.timeout
                 ),
             );

@@ -354,7 +354,7 @@ impl Writer {
             self.api.subject(),
             format!(
                 "the write got no answer, and asking again can't tell whether it was applied ({later}); \
-                 read before writing again"
+                 refresh and read before writing again"
             ),
         )
     }

@@ -69,9 +69,8 @@ static inline int rounds(int normal) {
     return most < normal ? most : normal;
 }
 
-static inline int slowness(void) {
-    return getenv("MAPSTORE_TEST_ROUNDS") != NULL ? 20 : 1;
-}
+static inline int under_a_tool(void) { return getenv("MAPSTORE_TEST_ROUNDS") != NULL; }
+static inline int slowness(void) { return under_a_tool() ? 20 : 1; }
 
 /* A kubeconfig for a server on loopback; port 1 is nobody. The file stays in
  * HOME, an empty directory that the test removes. */

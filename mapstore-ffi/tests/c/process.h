@@ -72,7 +72,8 @@ static inline int library_threads(int own) {
         blocked = strtoull(task_field(entry->d_name, "SigBlk"), NULL, 16);
         /* SIGKILL and SIGSTOP can't be; glibc keeps 32 and 33 for itself. */
         all &= ~(1ULL << (SIGKILL - 1) | 1ULL << (SIGSTOP - 1) | 1ULL << 31 | 1ULL << 32);
-        if (*task_field(entry->d_name, "SigBlk") != '\0') CHECK((blocked & all) == all);
+        /* valgrind's signals are its own. */
+        if (*task_field(entry->d_name, "SigBlk") != '\0' && !under_a_tool()) CHECK((blocked & all) == all);
     }
     closedir(dir);
     CHECK(others == own);
