@@ -17,6 +17,8 @@ unexport KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 DEBUG := $(TARGET)/debug
 APISERVER := $(CURDIR)/.build/apiserver
+# Where cargo puts what PROFILE makes.
+BUILT = $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 RESULTS := $(TARGET)/conformance
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -45,11 +47,22 @@ install:
 	@tests/tools.sh cargo
 	@mapstore-ffi/install.sh PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PROFILE='$(PROFILE)'
 
+## make install-dev [PREFIX=] [DESTDIR=]   mapstore-dev and its C library, for the tests of C programs
+.PHONY: install-dev
+install-dev:
+	@tests/tools.sh cargo
+	cargo build --profile '$(PROFILE)' -p mapstore-dev -p mapstore-dev-capi
+	install -D -m 755 '$(BUILT)/mapstore-dev' '$(DESTDIR)$(PREFIX)/bin/mapstore-dev'
+	install -D -m 755 '$(BUILT)/libmapstore_dev.so' '$(DESTDIR)$(PREFIX)/lib/libmapstore_dev.so'
+	install -D -m 644 include/mapstore_dev.h '$(DESTDIR)$(PREFIX)/include/mapstore_dev.h'
+
 # --- for developers
 
 ## make check       formats, lints, all tests that need no real API server
 .PHONY: check
-check: lint tests-offline conformance-dev
+check:
+	@tests/tools.sh cargo cc c++ nm readelf pkg-config cmake
+	@$(MAKE) lint tests-offline conformance-dev
 
 ## make test        everything: check, the real API server, installation, documents
 .PHONY: test

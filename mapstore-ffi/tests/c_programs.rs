@@ -177,7 +177,7 @@ fn a_server_that_never_answers() {
 
 #[test]
 fn sigpipe_at_its_default() {
-    alone("sigpipe.c", BOTH);
+    alone("sigpipe.c", &[Link::Shared]);
 }
 
 #[test]

@@ -114,6 +114,28 @@ impl Op {
         }
     }
 
+    /// The same change on an object as JSON.
+    fn edit(&self, side: Side, object: &mut Json) {
+        for field in ["data", "binaryData"] {
+            let Some(map) = object.get_mut(field).and_then(Json::as_object_mut) else { continue };
+            match self {
+                Op::Set { key, .. } | Op::Delete { key } => drop(map.remove(key.as_str())),
+                Op::Truncate => map.clear(),
+            }
+        }
+        if let Op::Set { key, value, .. } = self {
+            let (field, encoded) = encode(side, value);
+            object[field][key.as_str()] = encoded;
+        }
+    }
+
+    /// The object that this write would make of `bare`, a map that doesn't exist yet.
+    pub fn made_of(&self, bare: Json, text_values: bool) -> Json {
+        let mut object = bare;
+        self.edit(self.new_side(text_values), &mut object);
+        object
+    }
+
     fn changes(&self, base: &Snapshot) -> bool {
         match self {
             Op::Set { force: true, .. } => true,
@@ -247,17 +269,7 @@ impl Patch {
         if let Some(stamp) = &self.stamp {
             object["metadata"]["annotations"][STAMP] = stamp.as_str().into();
         }
-        for field in ["data", "binaryData"] {
-            let Some(map) = object.get_mut(field).and_then(Json::as_object_mut) else { continue };
-            match &self.op {
-                Op::Set { key, .. } | Op::Delete { key } => drop(map.remove(key.as_str())),
-                Op::Truncate => map.clear(),
-            }
-        }
-        if let Op::Set { key, value, .. } = &self.op {
-            let (field, encoded) = encode(self.side, value);
-            object[field][key.as_str()] = encoded;
-        }
+        self.op.edit(self.side, object);
     }
 }
 
@@ -350,6 +362,14 @@ mod tests {
         let error = plan(&set("b", &vec![0; 48_577]), &base, Side::Binary, false, "").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TooLarge);
         assert_eq!(error.used_and_limit(), Some((Some(1_048_577), 1_048_576)));
+    }
+
+    #[test]
+    fn a_map_is_made_with_its_first_key() {
+        let made = set("k", b"v").made_of(json!({"kind": "ConfigMap"}), true);
+        assert_eq!(made, json!({"kind": "ConfigMap", "data": {"k": "v"}}));
+        let made = set("k", &[0xff]).made_of(json!({}), true);
+        assert_eq!(made, json!({"binaryData": {"k": "/w=="}}));
     }
 
     #[test]

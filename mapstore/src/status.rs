@@ -135,6 +135,12 @@ impl Refusal {
         self.values_too_large() || self.request_too_large()
     }
 
+    /// An admission webhook is in the way that can't rehearse. Kubernetes:
+    /// `NewDryRunUnsupportedErr` in apiserver's pkg/admission/plugin/webhook/errors.
+    pub fn no_dry_run(&self) -> bool {
+        self.code == 400 && self.status.message.contains("does not support dry run")
+    }
+
     pub fn immutable(&self) -> bool {
         self.code == 422 && self.has_cause("FieldValueForbidden", "immutable")
     }
@@ -264,6 +270,13 @@ mod tests {
         assert!(!Refusal::new(404, None, b"404 page not found").object_missing());
         let cut = Refusal::new(429, Some(Duration::from_secs(3)), br#"{"kind":"Sta"#);
         assert_eq!(cut.retry_after, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_webhook_without_dry_runs() {
+        let message = "admission webhook \"w\" does not support dry run";
+        assert!(refusal(400, serde_json::json!({"message": message, "reason": "BadRequest"})).no_dry_run());
+        assert!(!refusal(400, serde_json::json!({"message": "bad"})).no_dry_run());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 use tokio::sync::Mutex;
 
-use crate::api::{Api, Object};
+use crate::api::{Api, Object, Write};
 use crate::batch::{Base, Op, Patch, Plan, Written, plan, sizes_after};
 use crate::cache::{CacheCell, Side, Snapshot, Version};
 use crate::error::{Error, ErrorKind, Result};
@@ -75,7 +75,7 @@ impl Writer {
             let assumed = self.assumed_side(&state, op);
             match plan(op, &ground.base, assumed, self.text_values, &stamp)? {
                 Plan::Nothing(version) => return Ok(Written::unchanged(version)),
-                Plan::Create => self.create(&mut state, retry).await?,
+                Plan::Create => self.create(&mut state, op, retry).await?,
                 Plan::Patch(patch) => {
                     let applied = self.deliver(&mut state, &mut course, &ground, &patch, retry).await?;
                     if let Some(version) = applied {
@@ -242,8 +242,8 @@ impl Writer {
 
     /// The map doesn't exist: make it. What is there afterwards, ours or another
     /// writer's, is found out by planning again.
-    async fn create(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
-        let failure = match self.api.create(retry.next_try()).await {
+    async fn create(&self, state: &mut State, op: &Op, retry: &mut Retry) -> Result<()> {
+        let failure = match self.try_create(op, retry).await {
             Ok(version) => {
                 if let Some(cache) = &self.cache {
                     cache.apply(|_| Snapshot::new(version.clone(), BTreeMap::new()));
@@ -261,6 +261,18 @@ impl Writer {
             }
         }
         again(&self.api, retry, failure, "create").await
+    }
+
+    /// Asks first what the server would say to the whole: a value that it
+    /// refuses must not leave an empty map behind. The map itself is made empty,
+    /// so that making it twice does no harm.
+    async fn try_create(&self, op: &Op, retry: &mut Retry) -> Result<Version, Failure> {
+        let whole = op.made_of(self.api.bare_object(), self.text_values);
+        match self.api.rehearse(retry.next_try(), Write::Create, &whole).await {
+            Err(Failure::Refused(refusal)) if refusal.no_dry_run() => {}
+            rehearsed => rehearsed?,
+        }
+        self.api.create(retry.next_try()).await
     }
 
     fn record(&self, state: &mut State, base: Base, patch: &Patch, version: &Version) {
