@@ -25,6 +25,10 @@ DESTDIR ?=
 PROFILE ?= release
 CLUSTER ?=
 
+# One selection of packages for all: with another one cargo unites the features
+# of the dependencies otherwise, and compiles them once more.
+BUILD := cargo build --workspace --all-targets
+
 step = @printf '\n=== %s\n' '$(1)'
 
 .PHONY: help
@@ -87,7 +91,7 @@ lint:
 .PHONY: tests-offline
 tests-offline:
 	$(call step,tests without a real API server)
-	cargo build --workspace
+	$(BUILD)
 	cargo test --workspace
 
 .PHONY: apiserver
@@ -101,15 +105,14 @@ tests-real: apiserver
 	$(call step,tests on the real API server)
 	cd tests/apiserver && gofmt -l . | (! grep .) && go vet ./cmd/launcher . && \
 	    MAPSTORE_APISERVER='$(APISERVER)/apiserver' go test -count=1 .
-	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test -p mapstore-dev --test compare --test kubectl
-	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test -p mapstore $(REAL_TESTS)
-	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test -p mapstore-ffi --test c_programs
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test --workspace \
+	    --test compare --test kubectl $(REAL_TESTS) --test c_programs --test installation
 
 REAL_TESTS := $(patsubst mapstore/tests/%.rs,--test %,$(wildcard mapstore/tests/real_*.rs))
 
 .PHONY: runners
 runners:
-	cargo build -p mapstore-conformance -p mapstore-ffi
+	$(BUILD)
 	tests/conformance/c/build.sh include '$(DEBUG)' '$(DEBUG)/runner-c'
 
 .PHONY: conformance-dev
@@ -134,8 +137,8 @@ conformance-count:
 .PHONY: docs
 docs:
 	$(call step,examples in the documents)
-	cargo build --workspace
-	cargo test --doc -p mapstore
+	$(BUILD)
+	cargo test --workspace --doc
 	@tests/docs/extract.sh '$(DEBUG)'
 
 ## make audit       licences and sources of the dependencies, offline

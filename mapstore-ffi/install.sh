@@ -55,11 +55,11 @@ place() {
     mv -f "$2.new" "$2"
 }
 
-place "$built/libmapstore.so" "$to/lib/libmapstore.so.$abi.$version" 755
-ln -sfn "libmapstore.so.$abi.$version" "$to/lib/libmapstore.so.$abi"
+place "$built/libmapstore.so" "$to/lib/libmapstore.so.$version" 755
+ln -sfn "libmapstore.so.$version" "$to/lib/libmapstore.so.$abi"
 ln -sfn "libmapstore.so.$abi" "$to/lib/libmapstore.so"
 place "$built/libmapstore.a" "$to/lib/libmapstore.a" 644
-for file in include/*.h include/*.hpp; do
+for file in include/mapstore.h include/mapstore.hpp; do
     [ ! -e "$file" ] || place "$file" "$to/$file" 644
 done
 place LICENSE "$to/share/licenses/mapstore/LICENSE" 644
@@ -98,7 +98,7 @@ get_filename_component(_mapstore_prefix "\${CMAKE_CURRENT_LIST_DIR}/../../.." AB
 if(NOT TARGET mapstore::mapstore)
   add_library(mapstore::mapstore SHARED IMPORTED)
   set_target_properties(mapstore::mapstore PROPERTIES
-    IMPORTED_LOCATION "\${_mapstore_prefix}/lib/libmapstore.so.$abi.$version"
+    IMPORTED_LOCATION "\${_mapstore_prefix}/lib/libmapstore.so.$version"
     IMPORTED_SONAME "libmapstore.so.$abi"
     INTERFACE_INCLUDE_DIRECTORIES "\${_mapstore_prefix}/include")
 endif()

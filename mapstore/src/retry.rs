@@ -61,33 +61,40 @@ impl Retry {
     /// Waits for the moment to repeat a request that changed nothing. Gives
     /// the failure back if that would not help, or not in time.
     pub async fn again(&mut self, failure: Failure, can_renew: bool) -> Result<(), Failure> {
-        let at_least = match &failure {
+        let helps = match &failure {
             Failure::NotSent(error) if error.kind() == ErrorKind::Config => {
-                if std::mem::replace(&mut self.reread, true) {
-                    return Err(failure);
-                }
-                None
+                !std::mem::replace(&mut self.reread, true)
             }
-            Failure::NotSent(_) | Failure::Silence(_) => None,
+            Failure::NotSent(_) | Failure::Silence(_) => true,
             Failure::Refused(refusal) => match refusal.code {
                 401 if can_renew && !self.renewed => {
                     self.renewed = true;
                     return Ok(());
                 }
-                429 => refusal.retry_after,
-                500 | 502 | 503 | 504 if !refusal.request_too_large() => refusal.retry_after,
-                _ => return Err(failure),
+                429 => true,
+                500 | 502 | 503 | 504 => !refusal.request_too_large(),
+                _ => false,
             },
-            Failure::Fatal(_) => return Err(failure),
+            Failure::Fatal(_) => false,
         };
-        if self.pause(at_least).await { Ok(()) } else { Err(failure) }
+        if helps && self.pause(Some(&failure)).await { Ok(()) } else { Err(failure) }
     }
 
-    /// Backs off, for less towards the end, so that a last try has its time.
-    /// `false`, at once, if the deadline would be over by then.
-    pub async fn pause(&self, at_least: Option<Duration>) -> bool {
+    /// Backs off, for less towards the end, so that a last try has its time; not
+    /// at all after a try that ran out of its time. `false`, at once, if the
+    /// deadline would be over by then.
+    pub async fn pause(&self, after: Option<&Failure>) -> bool {
+        let at_least = match after {
+            Some(Failure::NotSent(error) | Failure::Silence(error))
+                if error.kind() == ErrorKind::Deadline =>
+            {
+                return !self.is_over();
+            }
+            Some(Failure::Refused(refusal)) => refusal.retry_after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
         let left = self.limits.deadline.saturating_duration_since(Instant::now());
-        let pause = jitter(self.tries).min(left / 2).max(at_least.unwrap_or_default());
+        let pause = jitter(self.tries).min(left / 2).max(at_least);
         if left < WORTH_A_TRY || pause >= left {
             return false;
         }

@@ -166,8 +166,7 @@ impl Writer {
                 }
                 Verdict::Again(failure) => again(&self.api, retry, failure, verb(ground)).await?,
                 Verdict::InDoubt(failure) => {
-                    let after = retry_after(&failure);
-                    if !retry.pause(after).await {
+                    if !retry.pause(Some(&failure)).await {
                         self.forget_version(state);
                         return Err(retry.limits().overdue(Some(&self.api.error(failure, verb(ground)))));
                     }
@@ -394,13 +393,6 @@ fn needs_the_map(ground: &Ground, failure: &Failure) -> bool {
 
 fn verb(ground: &Ground) -> &'static str {
     if ground.object.is_some() { "update" } else { "patch" }
-}
-
-fn retry_after(failure: &Failure) -> Option<std::time::Duration> {
-    match failure {
-        Failure::Refused(refusal) => refusal.retry_after,
-        _ => None,
-    }
 }
 
 /// 96 random bits: no two writes of any process share one.

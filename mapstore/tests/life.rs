@@ -438,6 +438,8 @@ fn plugins_work_in_a_host_that_ignores_its_children() {
 fn a_connection_cut_under_a_large_write_does_not_kill_the_process() {
     let Some(kubeconfig) = inside() else {
         let site = Site::dev();
+        // The map is there: what is cut is the write, not the question whether it can be made.
+        options(&site.kubeconfig("direct", None, None)).open().unwrap().set("k", "v").unwrap();
         let cutting = mapstore_harness::CloseAfter::before(site.address(), 20_000).unwrap();
         let kubeconfig = site.kubeconfig("cutting", Some(&cutting.https_url()), None);
         return alone("a_connection_cut_under_a_large_write_does_not_kill_the_process", &kubeconfig, |_| {});

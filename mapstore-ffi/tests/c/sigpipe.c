@@ -55,7 +55,7 @@ int main(void) {
     CHECK(sigaction(SIGPIPE, NULL, &before) == 0 && before.sa_handler == SIG_DFL);
     CHECK(pthread_create(&server, NULL, serve_all, &fd) == 0);
     memset(value, 'v', sizeof value);
-    for (round = 0; closed_mid_write < count; round++) {
+    for (round = 0; round < count || closed_mid_write < count; round++) {
         mapstore_store_t *store = open_store("sigpipe", kubeconfig, MAPSTORE_CACHE_NONE);
         mapstore_call_t *call = mapstore_call_new();
         CHECK(round < 3 * count);
