@@ -49,7 +49,7 @@ active() { # name, program with its tool…, then mistake, words
 }
 
 programs() {
-    cargo test --package mapstore-ffi --test c_programs
+    cargo test --workspace --test c_programs
 }
 
 with_valgrind() {
@@ -100,7 +100,8 @@ with_library() {
 }
 
 build() {
-    cargo build --package mapstore-ffi --package mapstore-conformance
+    # The selection of `make test`: with another one cargo compiles the dependencies again.
+    cargo build --workspace --all-targets
     ln -sfn libmapstore.so "$library/libmapstore.so.$abi"
 }
 

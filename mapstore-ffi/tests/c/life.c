@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
     no_signal_is_handled();
     one(served);
     no_signal_is_handled();
-    many(rounds(served ? 2000 : 10000), served);
+    many(rounds(served ? 600 : 10000), served);
     no_signal_is_handled();
     return 0;
 }
