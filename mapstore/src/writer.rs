@@ -96,10 +96,12 @@ impl Writer {
     async fn ground(&self, state: &mut State, course: &Course, retry: &mut Retry) -> Result<Ground> {
         if state.without_patch.is_some() {
             let object = self.ask(retry, "get", |at| self.api.read_object(at)).await?;
-            return Ok(match object {
-                Some(Object { json, snapshot }) => Ground { base: Base::Whole(snapshot), object: Some(json) },
-                None => Ground { base: Base::Missing, object: None },
-            });
+            let (base, object) = match object {
+                Some(Object { json, snapshot }) => (snapshot, Some(json)),
+                None => (Snapshot::missing(), None),
+            };
+            self.know(state, base.clone());
+            return Ok(Ground { base: Base::Whole(base), object });
         }
         if course.whole && self.cache.is_none() {
             let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
@@ -217,11 +219,16 @@ impl Writer {
 
     async fn reload(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
         let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+        self.know(state, snapshot);
+        Ok(())
+    }
+
+    /// The map was read just now: a cache is no longer behind.
+    fn know(&self, state: &mut State, snapshot: Snapshot) {
         state.in_doubt = false;
         if let Some(cache) = &self.cache {
             cache.apply(|_| snapshot);
         }
-        Ok(())
     }
 
     /// The map is gone.
