@@ -8,7 +8,7 @@ use crate::api::Api;
 use crate::cache::Snapshot;
 use crate::error::Result;
 use crate::limits::Try;
-use crate::retry::{Retry, again};
+use crate::retry::{Retry, ask};
 use crate::status::Failure;
 
 /// From this size on asking first is cheaper: on a real server a read of
@@ -27,13 +27,7 @@ impl Reader {
 
     /// The map as it is now.
     pub async fn read(&self, retry: &mut Retry) -> Result<Snapshot> {
-        loop {
-            let at = retry.next_try();
-            match self.read_once(at).await {
-                Ok(snapshot) => return Ok(snapshot),
-                Err(failure) => again(&self.api, retry, failure, "get").await?,
-            }
-        }
+        ask(&self.api, retry, "get", |at| self.read_once(at)).await
     }
 
     async fn read_once(&self, at: Try) -> Result<Snapshot, Failure> {

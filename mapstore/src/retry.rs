@@ -117,6 +117,24 @@ pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: 
     Err(if overdue { limits.overdue(Some(&error)) } else { error })
 }
 
+/// Makes a request that changes nothing until there is an answer.
+pub(crate) async fn ask<T, F>(
+    api: &Api,
+    retry: &mut Retry,
+    verb: &str,
+    request: impl Fn(Try) -> F,
+) -> Result<T>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    loop {
+        match request(retry.next_try()).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => again(api, retry, failure, verb).await?,
+        }
+    }
+}
+
 fn jitter(tries: u32) -> Duration {
     let most = (FIRST * 2u32.pow(tries.saturating_sub(1).min(8))).min(LONGEST);
     let random = u32::from_ne_bytes(process::random());

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Stage, Try};
 use crate::outcome::{Verdict, judge};
 use crate::process;
-use crate::retry::{Retry, again};
+use crate::retry::{Retry, again, ask};
 use crate::status::Failure;
 
 pub(crate) struct Writer {
@@ -38,6 +38,14 @@ struct State {
     in_doubt: bool,
     /// Set where patch is refused: whole objects are read and written back.
     without_patch: Option<Failure>,
+}
+
+impl State {
+    /// The version isn't the map's any more, or nobody knows: look before the next write.
+    fn forget(&mut self) {
+        self.last = None;
+        self.sides.clear();
+    }
 }
 
 /// What one write has learnt on its way.
@@ -95,7 +103,7 @@ impl Writer {
 
     async fn ground(&self, state: &mut State, course: &Course, retry: &mut Retry) -> Result<Ground> {
         if state.without_patch.is_some() {
-            let object = self.ask(retry, "get", |at| self.api.read_object(at)).await?;
+            let object = ask(&self.api, retry, "get", |at| self.api.read_object(at)).await?;
             let (base, object) = match object {
                 Some(Object { json, snapshot }) => (snapshot, Some(json)),
                 None => (Snapshot::missing(), None),
@@ -104,7 +112,7 @@ impl Writer {
             return Ok(Ground { base: Base::Whole(base), object });
         }
         if course.whole && self.cache.is_none() {
-            let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+            let snapshot = ask(&self.api, retry, "get", |at| self.api.read(at)).await?;
             return Ok(Ground { base: Base::Whole(snapshot), object: None });
         }
         if state.in_doubt && self.cache.is_some() {
@@ -114,7 +122,7 @@ impl Writer {
             (Some(cache), _) => Base::Whole(cache.load()),
             (None, Some(version)) => Base::Version(version.clone()),
             (None, None) => {
-                state.last = self.ask(retry, "get", |at| self.api.look(at)).await?;
+                state.last = ask(&self.api, retry, "get", |at| self.api.look(at)).await?;
                 state.last.clone().map_or(Base::Missing, Base::Version)
             }
         };
@@ -157,7 +165,8 @@ impl Writer {
                     return Ok(None);
                 }
                 Verdict::Missing => {
-                    self.forget(state);
+                    state.forget();
+                    self.know(state, Snapshot::missing());
                     return Ok(None);
                 }
                 Verdict::OtherSide(failure) => {
@@ -169,7 +178,7 @@ impl Writer {
                 Verdict::Again(failure) => again(&self.api, retry, failure, verb(ground)).await?,
                 Verdict::InDoubt(failure) => {
                     if !retry.pause(Some(&failure)).await {
-                        self.forget_version(state);
+                        state.forget();
                         return Err(retry.limits().overdue(Some(&self.api.error(failure, verb(ground)))));
                     }
                 }
@@ -179,7 +188,7 @@ impl Writer {
                 }
                 Verdict::Refused(failure) => return Err(self.refused(ground, patch, failure, retry)),
                 Verdict::Unknown(failure) => {
-                    self.forget_version(state);
+                    state.forget();
                     return Err(self.unknown(failure, verb(ground)));
                 }
             }
@@ -202,8 +211,7 @@ impl Writer {
 
     /// Somebody else wrote: what was known is out of date.
     async fn rebase(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
-        state.last = None;
-        state.sides.clear();
+        state.forget();
         if !retry.pause(None).await {
             return Err(Error::new(
                 ErrorKind::Conflict,
@@ -218,12 +226,12 @@ impl Writer {
     }
 
     async fn reload(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
-        let snapshot = self.ask(retry, "get", |at| self.api.read(at)).await?;
+        let snapshot = ask(&self.api, retry, "get", |at| self.api.read(at)).await?;
         self.know(state, snapshot);
         Ok(())
     }
 
-    /// The map was read just now: a cache is no longer behind.
+    /// What the map is just now: a cache is no longer behind.
     fn know(&self, state: &mut State, snapshot: Snapshot) {
         state.in_doubt = false;
         if let Some(cache) = &self.cache {
@@ -231,29 +239,12 @@ impl Writer {
         }
     }
 
-    /// The map is gone.
-    fn forget(&self, state: &mut State) {
-        state.last = None;
-        state.sides.clear();
-        if let Some(cache) = &self.cache {
-            cache.apply(|_| Snapshot::missing());
-        }
-    }
-
-    /// After a write whose outcome is unknown, look before the next one.
-    fn forget_version(&self, state: &mut State) {
-        state.last = None;
-        state.sides.clear();
-    }
-
     /// The map doesn't exist: make it. What is there afterwards, ours or another
     /// writer's, is found out by planning again.
     async fn create(&self, state: &mut State, op: &Op, retry: &mut Retry) -> Result<()> {
         let failure = match self.try_create(op, retry).await {
             Ok(version) => {
-                if let Some(cache) = &self.cache {
-                    cache.apply(|_| Snapshot::new(version.clone(), BTreeMap::new()));
-                }
+                self.know(state, Snapshot::new(version.clone(), BTreeMap::new()));
                 state.last = Some(version);
                 return Ok(());
             }
@@ -262,7 +253,7 @@ impl Writer {
         if let Failure::Refused(refusal) = &failure {
             // Quota and a terminating namespace refuse before they look whether it exists.
             let may_exist = refusal.already_exists() || (refusal.code == 403 && !refusal.not_authorized());
-            if may_exist && self.ask(retry, "get", |at| self.api.look(at)).await?.is_some() {
+            if may_exist && ask(&self.api, retry, "get", |at| self.api.look(at)).await?.is_some() {
                 return self.rebase(state, retry).await;
             }
         }
@@ -375,19 +366,6 @@ impl Writer {
                  refresh and read before writing again"
             ),
         )
-    }
-
-    /// Asks until there is an answer.
-    async fn ask<T, F>(&self, retry: &mut Retry, verb: &str, request: impl Fn(Try) -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        loop {
-            match request(retry.next_try()).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => again(&self.api, retry, failure, verb).await?,
-            }
-        }
     }
 }
 
