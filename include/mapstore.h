@@ -54,6 +54,8 @@
 #define MAPSTORE_NUL ((size_t)-1)
 /** As the length of a value: the key is missing. */
 #define MAPSTORE_ABSENT ((size_t)-1)
+/** As a write budget: no limit. */
+#define MAPSTORE_UNLIMITED ((uint64_t)-1)
 
 /**
  * The version of this ABI: programs and libraries with the same number work
@@ -190,6 +192,16 @@
 #define MAPSTORE_REVISION_SIZE 48
 
 /**
+ * Changes that are made together or not at all, in one revision, by
+ * `mapstore_apply`, and only if all conditions hold at that moment.
+ * Operations count in the order in which they were added; of several on one
+ * key the last one stays. Conditions are about the map before the batch.
+ * Freed with `mapstore_batch_free`; any number of calls may use it, but not
+ * while it is being changed.
+ */
+typedef struct mapstore_batch_t mapstore_batch_t;
+
+/**
  * Settings of single calls: deadline and cancel token. Wherever a function
  * takes one, NULL means the store's settings. Freed with
  * `mapstore_call_free`; any number of calls, in any number of threads, may
@@ -237,6 +249,14 @@ typedef struct mapstore_snapshot_t mapstore_snapshot_t;
  * `mapstore_store_free`.
  */
 typedef struct mapstore_store_t mapstore_store_t;
+
+/**
+ * A read-modify-write of one key, begun by `mapstore_update_begin`: look at
+ * the value, compute, commit, and again while `*done` is 0. Freed with
+ * `mapstore_update_free`; for one thread at a time. It needs its store's
+ * handle no more.
+ */
+typedef struct mapstore_update_t mapstore_update_t;
 
 /**
  * One value: a copy that belongs to the caller, who may write into it. Freed
@@ -294,9 +314,19 @@ typedef struct {
      */
     uint64_t object_limit;
     /**
+     * Bytes this process has had stored in the last five minutes, over all
+     * its maps: each write stores the whole object anew.
+     */
+    uint64_t budget_used;
+    /**
+     * What `budget_used` may reach before this store's writes are refused:
+     * `mapstore_options_set_write_budget`.
+     */
+    uint64_t budget_limit;
+    /**
      * 0.
      */
-    uint64_t reserved[6];
+    uint64_t reserved[4];
 } mapstore_usage_t;
 
 #ifdef __cplusplus
@@ -468,6 +498,20 @@ int32_t mapstore_options_set_timeout_ms(mapstore_options_t *options,
 int32_t mapstore_options_set_text_values(mapstore_options_t *options,
                                          int32_t text_values,
                                          mapstore_error_t **error);
+
+/**
+ * How many bytes this process may have had stored in the last five minutes,
+ * over all its maps, before writes of stores opened with these options are
+ * refused as `MAPSTORE_OVERLOADED`; from half of it on they are slowed. Each
+ * write counts with the size of the whole map. 134217728 (128 MiB) by default,
+ * `MAPSTORE_UNLIMITED` for no limit.
+ *
+ * Never blocks; not while another thread uses `options`. Errors:
+ * `MAPSTORE_INVALID_ARGUMENT` for NULL.
+ */
+int32_t mapstore_options_set_write_budget(mapstore_options_t *options,
+                                          uint64_t bytes,
+                                          mapstore_error_t **error);
 
 /**
  * Frees options; stores opened with them keep what they need. NULL is a no-op.
@@ -716,6 +760,57 @@ int32_t mapstore_truncate(const mapstore_store_t *store,
                           mapstore_error_t **error);
 
 /**
+ * Makes all changes of `batch` in one revision, or none of them. A condition
+ * that doesn't hold is `MAPSTORE_CONFLICT`; the message says which one. A batch
+ * without operations only checks its conditions.
+ *
+ * NULL is allowed for `call`, `written` and `error`. Blocks until the deadline
+ * at most. Safe from any thread. Errors: `MAPSTORE_INVALID_ARGUMENT` for NULL,
+ * `MAPSTORE_CONFLICT`, `MAPSTORE_TOO_LARGE` and the others of a write.
+ */
+int32_t mapstore_apply(const mapstore_store_t *store,
+                       const mapstore_call_t *call,
+                       const mapstore_batch_t *batch,
+                       mapstore_written_t *written,
+                       mapstore_error_t **error);
+
+/**
+ * Sets `key` to `value` (`value_len` `MAPSTORE_ABSENT`: deletes it) if it has
+ * exactly the value `expected` (`expected_len` `MAPSTORE_ABSENT`: if it is
+ * missing); otherwise `MAPSTORE_CONFLICT`, and nothing is written.
+ *
+ * NULL is allowed for `call`, `written` and `error`, and for `expected` and
+ * `value` if they have no bytes. Blocks until the deadline at most. Safe from
+ * any thread. Errors: `MAPSTORE_INVALID_ARGUMENT`, `MAPSTORE_CONFLICT`,
+ * `MAPSTORE_TOO_LARGE` and the others of a write.
+ */
+int32_t mapstore_compare_and_set(const mapstore_store_t *store,
+                                 const mapstore_call_t *call,
+                                 const char *key,
+                                 size_t key_len,
+                                 const void *expected,
+                                 size_t expected_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 mapstore_written_t *written,
+                                 mapstore_error_t **error);
+
+/**
+ * Reads `key` and begins a read-modify-write of it: see `mapstore_update_t`.
+ * `*update` is the caller's, to be freed with `mapstore_update_free`.
+ *
+ * NULL is allowed for `call` and `error`. Blocks until the deadline at most;
+ * not at all on a cached store. Safe from any thread. Errors:
+ * `MAPSTORE_INVALID_ARGUMENT` and those of a read.
+ */
+int32_t mapstore_update_begin(const mapstore_store_t *store,
+                              const mapstore_call_t *call,
+                              const char *key,
+                              size_t key_len,
+                              mapstore_update_t **update,
+                              mapstore_error_t **error);
+
+/**
  * Makes a cached store as new as the server is now; on an uncached one a read
  * that proves that the map can be reached.
  *
@@ -757,6 +852,150 @@ int32_t mapstore_close(const mapstore_store_t *store, mapstore_error_t **error);
  * have to return first; `mapstore_close` makes them.
  */
 void mapstore_store_free(mapstore_store_t *store);
+
+/**
+ * A batch without operations and conditions. The caller owns it and frees it
+ * with `mapstore_batch_free`. NULL only for a defect of the library.
+ *
+ * Never blocks; safe from any thread.
+ */
+mapstore_batch_t *mapstore_batch_new(void);
+
+/**
+ * Adds: set `key` to `value`, unless it is there already. The bytes are copied.
+ *
+ * NULL is allowed for `error`, and for `value` if `value_len` is 0. Never
+ * blocks; not while another thread uses `batch`. Errors:
+ * `MAPSTORE_INVALID_ARGUMENT`, `MAPSTORE_TOO_LARGE`.
+ */
+int32_t mapstore_batch_set(mapstore_batch_t *batch,
+                           const char *key,
+                           size_t key_len,
+                           const void *value,
+                           size_t value_len,
+                           mapstore_error_t **error);
+
+/**
+ * Adds: set `key` to `value`, and make a new revision in any case.
+ *
+ * All else as for `mapstore_batch_set`.
+ */
+int32_t mapstore_batch_force_set(mapstore_batch_t *batch,
+                                 const char *key,
+                                 size_t key_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 mapstore_error_t **error);
+
+/**
+ * Adds: delete `key`. One that is missing is fine.
+ *
+ * NULL is allowed for `error`. Never blocks; not while another thread uses
+ * `batch`. Errors: `MAPSTORE_INVALID_ARGUMENT`.
+ */
+int32_t mapstore_batch_delete(mapstore_batch_t *batch,
+                              const char *key,
+                              size_t key_len,
+                              mapstore_error_t **error);
+
+/**
+ * Adds: delete all keys, those set earlier in this batch too.
+ *
+ * NULL is allowed for `error`. Never blocks; not while another thread uses
+ * `batch`. Errors: `MAPSTORE_INVALID_ARGUMENT` for NULL.
+ */
+int32_t mapstore_batch_truncate(mapstore_batch_t *batch, mapstore_error_t **error);
+
+/**
+ * Adds a condition: there is no such key.
+ *
+ * NULL is allowed for `error`. Never blocks; not while another thread uses
+ * `batch`. Errors: `MAPSTORE_INVALID_ARGUMENT`.
+ */
+int32_t mapstore_batch_if_absent(mapstore_batch_t *batch,
+                                 const char *key,
+                                 size_t key_len,
+                                 mapstore_error_t **error);
+
+/**
+ * Adds a condition: there is such a key, whatever its value.
+ *
+ * All else as for `mapstore_batch_if_absent`.
+ */
+int32_t mapstore_batch_if_present(mapstore_batch_t *batch,
+                                  const char *key,
+                                  size_t key_len,
+                                  mapstore_error_t **error);
+
+/**
+ * Adds a condition: the key has exactly this value. The bytes are copied.
+ *
+ * All else as for `mapstore_batch_set`.
+ */
+int32_t mapstore_batch_if_equals(mapstore_batch_t *batch,
+                                 const char *key,
+                                 size_t key_len,
+                                 const void *value,
+                                 size_t value_len,
+                                 mapstore_error_t **error);
+
+/**
+ * Adds a condition: the map is at this revision, as a write or a snapshot told
+ * it; nobody wrote anything since. A map that doesn't exist is at none.
+ *
+ * NULL is allowed for `error`. Never blocks; not while another thread uses
+ * `batch`. Errors: `MAPSTORE_INVALID_ARGUMENT`, also for "".
+ */
+int32_t mapstore_batch_if_revision(mapstore_batch_t *batch,
+                                   const char *revision,
+                                   size_t revision_len,
+                                   mapstore_error_t **error);
+
+/**
+ * Frees a batch; calls under way keep what they need. NULL is a no-op.
+ *
+ * Never blocks; not while another thread uses this handle.
+ */
+void mapstore_batch_free(mapstore_batch_t *batch);
+
+/**
+ * What to compute from, in `*value` and `*value_len`: a view that is valid
+ * until the next commit, or until the update is freed. A missing key is NULL
+ * with `MAPSTORE_ABSENT`.
+ *
+ * NULL is allowed for `error`. Never blocks; not while another thread uses
+ * `update`. Errors: `MAPSTORE_INVALID_ARGUMENT` for NULL.
+ */
+int32_t mapstore_update_value(const mapstore_update_t *update,
+                              const void **value,
+                              size_t *value_len,
+                              mapstore_error_t **error);
+
+/**
+ * Stores `value` (`value_len` `MAPSTORE_ABSENT`: deletes the key) if the key
+ * still has the value that `mapstore_update_value` tells. `*done` is then 1.
+ * Otherwise somebody else was faster, `*done` is 0, nothing was written, and
+ * `mapstore_update_value` tells the newer value: compute again, commit again.
+ *
+ * NULL is allowed for `written` and `error`, and for `value` if there are no
+ * bytes. Blocks until the deadline at most, which counts from
+ * `mapstore_update_begin` over all commits. Not while another thread uses
+ * `update`. Errors: those of a write; each of them ends the update. After
+ * `MAPSTORE_OUTCOME_UNKNOWN` read before you begin another.
+ */
+int32_t mapstore_update_commit(mapstore_update_t *update,
+                               const void *value,
+                               size_t value_len,
+                               int32_t *done,
+                               mapstore_written_t *written,
+                               mapstore_error_t **error);
+
+/**
+ * Frees an update, committed or not. NULL is a no-op.
+ *
+ * Never blocks; not while another thread uses this handle.
+ */
+void mapstore_update_free(mapstore_update_t *update);
 
 /**
  * How many keys there are; 0 for NULL.

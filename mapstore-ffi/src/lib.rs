@@ -26,6 +26,9 @@ mod cancel_token;
 
 mod store;
 
+mod batch;
+mod update;
+
 mod keys;
 mod snapshot;
 mod usage;

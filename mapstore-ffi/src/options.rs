@@ -28,6 +28,7 @@ pub struct Options {
     cache: Cache,
     timeout: Option<Duration>,
     text_values: bool,
+    write_budget: Option<u64>,
 }
 
 impl Options {
@@ -44,6 +45,9 @@ impl Options {
         }
         if let Some(timeout) = self.timeout {
             options = options.timeout(timeout);
+        }
+        if let Some(budget) = self.write_budget {
+            options = options.write_budget(budget);
         }
         options
     }
@@ -203,6 +207,29 @@ pub unsafe extern "C" fn mapstore_options_set_text_values(
     unsafe {
         guard(error, || {
             handle_mut("options", options)?.text_values = text_values != 0;
+            Ok(())
+        })
+    }
+}
+
+/// How many bytes this process may have had stored in the last five minutes,
+/// over all its maps, before writes of stores opened with these options are
+/// refused as `MAPSTORE_OVERLOADED`; from half of it on they are slowed. Each
+/// write counts with the size of the whole map. 134217728 (128 MiB) by default,
+/// `MAPSTORE_UNLIMITED` for no limit.
+///
+/// Never blocks; not while another thread uses `options`. Errors:
+/// `MAPSTORE_INVALID_ARGUMENT` for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapstore_options_set_write_budget(
+    options: *mut Options,
+    bytes: u64,
+    error: *mut *mut Error,
+) -> i32 {
+    // SAFETY: NULL or valid, as the header asks.
+    unsafe {
+        guard(error, || {
+            handle_mut("options", options)?.write_budget = Some(bytes);
             Ok(())
         })
     }

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::slice;
 
 use crate::error::Error;
-use crate::library::NUL;
+use crate::library::{ABSENT, NUL};
 
 /// A handle that must be there.
 ///
@@ -50,6 +50,15 @@ pub unsafe fn value_bytes<'a>(value: *const c_void, len: usize) -> Result<&'a [u
     }
     // SAFETY: not NULL, and the length is checked.
     Ok(unsafe { slice::from_raw_parts(value.cast(), possible_len("value_len", len)?) })
+}
+
+/// The bytes of a value, or `None` for `ABSENT`.
+///
+/// # Safety
+/// As for [`value_bytes`].
+pub unsafe fn optional_value<'a>(value: *const c_void, len: usize) -> Result<Option<&'a [u8]>, Error> {
+    // SAFETY: as above.
+    if len == ABSENT { Ok(None) } else { unsafe { value_bytes(value, len) }.map(Some) }
 }
 
 /// A text in UTF-8.
@@ -149,6 +158,9 @@ mod tests {
             assert_eq!(subject_of(value_bytes(null(), 3)), "value: it is NULL, but its length is 3");
             assert!(subject_of(value_bytes(given, NUL)).contains("MAPSTORE_NUL is for texts"));
             assert!(subject_of(value_bytes(given, usize::MAX - 1)).starts_with("value_len: "));
+            assert_eq!(optional_value(given, 3).ok(), Some(Some(&b"abc"[..])));
+            assert_eq!(optional_value(null(), 0).ok(), Some(Some(&b""[..])));
+            assert_eq!(optional_value(null(), ABSENT).ok(), Some(None));
         }
     }
 }

@@ -3,14 +3,16 @@
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
+use crate::batch::Batch;
 use crate::call::{Call, settings};
 use crate::error::Error;
 use crate::guard::{guard, guard_free};
 use crate::keys::Keys;
 use crate::library::ABSENT;
 use crate::options::{Options, options_for};
-use crate::pointer::{handle, output, possible_len, text, value_bytes};
+use crate::pointer::{handle, optional_value, output, possible_len, text, value_bytes};
 use crate::snapshot::Snapshot;
+use crate::update::Update;
 use crate::usage::Usage;
 use crate::value::Value;
 use crate::written::{Written, tell};
@@ -351,6 +353,89 @@ pub unsafe extern "C" fn mapstore_truncate(
         guard(error, || {
             let store = store_for(store, call)?;
             tell(written, &store.truncate()?);
+            Ok(())
+        })
+    }
+}
+
+/// Makes all changes of `batch` in one revision, or none of them. A condition
+/// that doesn't hold is `MAPSTORE_CONFLICT`; the message says which one. A batch
+/// without operations only checks its conditions.
+///
+/// NULL is allowed for `call`, `written` and `error`. Blocks until the deadline
+/// at most. Safe from any thread. Errors: `MAPSTORE_INVALID_ARGUMENT` for NULL,
+/// `MAPSTORE_CONFLICT`, `MAPSTORE_TOO_LARGE` and the others of a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapstore_apply(
+    store: *const Store,
+    call: *const Call,
+    batch: *const Batch,
+    written: *mut Written,
+    error: *mut *mut Error,
+) -> i32 {
+    // SAFETY: NULL or valid, as the header asks.
+    unsafe {
+        guard(error, || {
+            let (store, batch) = (store_for(store, call)?, handle("batch", batch)?);
+            tell(written, &store.apply(&batch.0)?);
+            Ok(())
+        })
+    }
+}
+
+/// Sets `key` to `value` (`value_len` `MAPSTORE_ABSENT`: deletes it) if it has
+/// exactly the value `expected` (`expected_len` `MAPSTORE_ABSENT`: if it is
+/// missing); otherwise `MAPSTORE_CONFLICT`, and nothing is written.
+///
+/// NULL is allowed for `call`, `written` and `error`, and for `expected` and
+/// `value` if they have no bytes. Blocks until the deadline at most. Safe from
+/// any thread. Errors: `MAPSTORE_INVALID_ARGUMENT`, `MAPSTORE_CONFLICT`,
+/// `MAPSTORE_TOO_LARGE` and the others of a write.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapstore_compare_and_set(
+    store: *const Store,
+    call: *const Call,
+    key: *const c_char,
+    key_len: usize,
+    expected: *const c_void,
+    expected_len: usize,
+    value: *const c_void,
+    value_len: usize,
+    written: *mut Written,
+    error: *mut *mut Error,
+) -> i32 {
+    // SAFETY: NULL or valid, as the header asks.
+    unsafe {
+        guard(error, || {
+            let (store, key) = (store_for(store, call)?, text("key", key, key_len)?);
+            let expected = optional_value(expected, expected_len)?;
+            tell(written, &store.compare_and_set(key, expected, optional_value(value, value_len)?)?);
+            Ok(())
+        })
+    }
+}
+
+/// Reads `key` and begins a read-modify-write of it: see `mapstore_update_t`.
+/// `*update` is the caller's, to be freed with `mapstore_update_free`.
+///
+/// NULL is allowed for `call` and `error`. Blocks until the deadline at most;
+/// not at all on a cached store. Safe from any thread. Errors:
+/// `MAPSTORE_INVALID_ARGUMENT` and those of a read.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapstore_update_begin(
+    store: *const Store,
+    call: *const Call,
+    key: *const c_char,
+    key_len: usize,
+    update: *mut *mut Update,
+    error: *mut *mut Error,
+) -> i32 {
+    // SAFETY: NULL or valid, as the header asks.
+    unsafe {
+        guard(error, || {
+            let (store, key) = (store_for(store, call)?, text("key", key, key_len)?);
+            let place = output("update", update)?;
+            place.write(Box::into_raw(Box::new(Update(store.begin_update(key)?))));
             Ok(())
         })
     }

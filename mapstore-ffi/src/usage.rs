@@ -18,12 +18,18 @@ pub struct Usage {
     pub object_bytes: u64,
     /// The most bytes etcd takes: `MAPSTORE_MAX_OBJECT_BYTES`.
     pub object_limit: u64,
+    /// Bytes this process has had stored in the last five minutes, over all
+    /// its maps: each write stores the whole object anew.
+    pub budget_used: u64,
+    /// What `budget_used` may reach before this store's writes are refused:
+    /// `mapstore_options_set_write_budget`.
+    pub budget_limit: u64,
     /// 0.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 4],
 }
 
 const _: () = assert!(size_of::<Usage>() == 96 && align_of::<Usage>() == align_of::<u64>());
-const _: () = assert!(offset_of!(Usage, object_limit) == 40 && offset_of!(Usage, reserved) == 48);
+const _: () = assert!(offset_of!(Usage, object_limit) == 40 && offset_of!(Usage, reserved) == 64);
 
 impl From<mapstore_core::Usage> for Usage {
     fn from(usage: mapstore_core::Usage) -> Usage {
@@ -34,7 +40,9 @@ impl From<mapstore_core::Usage> for Usage {
             value_limit: usage.value_limit,
             object_bytes: usage.object_bytes,
             object_limit: usage.object_limit,
-            reserved: [0; 6],
+            budget_used: usage.budget_used,
+            budget_limit: usage.budget_limit,
+            reserved: [0; 4],
         }
     }
 }

@@ -2,25 +2,22 @@
 //! send them. One request is one try: what to try again is [`crate::retry`]'s,
 //! what an answer means for a write [`crate::outcome`]'s business.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use http::{Method, Request, header};
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy::connect::capture_connection;
 use kube::client::Body;
-use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::cache::{Entry, Side, Snapshot, Value, Version};
+use crate::cache::{Snapshot, Version};
 use crate::connection::{Connection, chain};
 use crate::entry::Revision;
 use crate::error::{Error, ErrorKind};
 use crate::limits::Try;
 use crate::status::{Asked, Failure, Refusal};
+use crate::wire::{self, Event, Look};
 
 const OBJECT: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
@@ -30,6 +27,9 @@ const FIELD_MANAGER: &str = "mapstore";
 
 /// More than any ConfigMap in JSON: 1 MiB of values can be 6 MiB of escaped text.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// Of a trace as much as one or a few large maps.
+const MAX_TRACE: usize = 64 << 20;
 
 /// The requests for one ConfigMap.
 pub(crate) struct Api {
@@ -73,38 +73,71 @@ impl Api {
         format!("configmap {}/{}", self.namespace, self.name)
     }
 
-    /// Which version there is; metadata only. `None`: no such map.
-    pub async fn look(&self, at: Try) -> Result<Option<Version>, Failure> {
-        let answer = self.send(at, Method::GET, &self.path(), METADATA, None).await;
-        self.found(answer)?.map(|body| version_of(&body)).transpose()
+    /// Which version there is, and who made it; metadata only. `None`: no such map.
+    pub async fn look(&self, at: Try) -> Result<Option<Look>, Failure> {
+        let answer = self.ask(at, Method::GET, &self.path(), METADATA, None).await;
+        self.found(answer)?.map(|body| wire::look(&body)).transpose()
     }
 
     /// The whole map.
     pub async fn read(&self, at: Try) -> Result<Snapshot, Failure> {
-        let answer = self.send(at, Method::GET, &self.path(), OBJECT, None).await;
-        self.found(answer)?.map_or(Ok(Snapshot::missing()), |body| parse::<Wire>(&body)?.snapshot())
+        let answer = self.ask(at, Method::GET, &self.path(), OBJECT, None).await;
+        self.found(answer)?.map_or(Ok(Snapshot::missing()), |body| wire::snapshot(&body))
     }
 
     /// The whole object, what mapstore doesn't know of included.
     pub async fn read_object(&self, at: Try) -> Result<Option<Object>, Failure> {
-        let answer = self.send(at, Method::GET, &self.path(), OBJECT, None).await;
+        let answer = self.ask(at, Method::GET, &self.path(), OBJECT, None).await;
         let Some(body) = self.found(answer)? else { return Ok(None) };
-        Ok(Some(Object { snapshot: parse::<Wire>(&body)?.snapshot()?, json: parse(&body)? }))
+        Ok(Some(Object { snapshot: wire::snapshot(&body)?, json: wire::parse(&body)? }))
+    }
+
+    /// What happened to the map after the revision `from`, event by event,
+    /// until `judge` has seen enough. `None`: the server has no more to tell in
+    /// this time. `whole`: with the map, not its metadata only.
+    pub async fn trace<T>(
+        &self,
+        at: Try,
+        from: &Revision,
+        whole: bool,
+        mut judge: impl FnMut(Event) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
+        let path = format!(
+            "{}?watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={from}",
+            self.collection(),
+            self.name
+        );
+        let accept = if whole { OBJECT } else { METADATA };
+        let follow = async |response: Response<Body>| -> Result<Option<T>, Failure> {
+            let mut body = Limited::new(response.into_body(), MAX_TRACE);
+            let mut lines = BytesMut::new();
+            while let Some(frame) = body.frame().await {
+                let Ok(frame) = frame else { return Ok(None) };
+                lines.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+                while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
+                    if let Some(verdict) = judge(wire::event(&lines.split_to(end + 1))?) {
+                        return Ok(Some(verdict));
+                    }
+                }
+            }
+            Ok(None)
+        };
+        self.send(at, Method::GET, &path, accept, None, follow).await
     }
 
     /// A strategic merge patch; answers with the new version.
     pub async fn patch(&self, at: Try, patch: &Json) -> Result<Version, Failure> {
-        written(&self.write(at, Write::Patch, patch, Run::Real).await?)
+        wire::written(&self.write(at, Write::Patch, patch, Run::Real).await?)
     }
 
     /// The whole object; it carries the revision it was read at.
     pub async fn replace(&self, at: Try, object: &Json) -> Result<Version, Failure> {
-        written(&self.write(at, Write::Replace, object, Run::Real).await?)
+        wire::written(&self.write(at, Write::Replace, object, Run::Real).await?)
     }
 
     /// Creates the map, empty: sent twice it does no harm.
     pub async fn create(&self, at: Try) -> Result<Version, Failure> {
-        written(&self.write(at, Write::Create, &self.bare_object(), Run::Real).await?)
+        wire::written(&self.write(at, Write::Create, &self.bare_object(), Run::Real).await?)
     }
 
     /// What the server would say to a write, without making it.
@@ -119,7 +152,7 @@ impl Api {
             Write::Create => (Method::POST, self.collection(), OBJECT),
         };
         let path = format!("{path}{}", query(run));
-        self.send(at, method, &path, METADATA, Some((content_type, body.to_string()))).await
+        self.ask(at, method, &path, METADATA, Some((content_type, body.to_string()))).await
     }
 
     pub fn bare_object(&self) -> Json {
@@ -155,7 +188,8 @@ impl Api {
         }
     }
 
-    async fn send(
+    /// A request whose answer is taken as a whole.
+    async fn ask(
         &self,
         at: Try,
         method: Method,
@@ -163,6 +197,24 @@ impl Api {
         accept: &str,
         body: Option<(&str, String)>,
     ) -> Result<Bytes, Failure> {
+        let collect = async |response: Response<Body>| {
+            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+            let cut = |error| Failure::Silence(self.unavailable(format!("the answer was cut: {error}")));
+            body.map(|body| body.to_bytes()).map_err(cut)
+        };
+        self.send(at, method, path, accept, body, collect).await
+    }
+
+    /// One request; `take` is given the response if it is a success.
+    async fn send<T>(
+        &self,
+        at: Try,
+        method: Method,
+        path: &str,
+        accept: &str,
+        body: Option<(&str, String)>,
+        take: impl AsyncFnOnce(Response<Body>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         // A plugin has the same deadline and says more: it is heard first.
         let late = at.deadline + Duration::from_millis(20);
         let session = match tokio::time::timeout_at(late.into(), self.connection.session(at.deadline)).await {
@@ -187,7 +239,7 @@ impl Api {
         let mut request = request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))?;
         let connection = capture_connection(&mut request);
 
-        let exchange = self.exchange(&session.client, request);
+        let exchange = self.exchange(&session.client, request, take);
         let answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
             Ok(answer) => answer,
             // A name look-up or a handshake was never over: there was nothing to send it on.
@@ -208,20 +260,22 @@ impl Api {
         answer
     }
 
-    async fn exchange(&self, client: &kube::Client, request: Request<Body>) -> Result<Bytes, Failure> {
+    async fn exchange<T>(
+        &self,
+        client: &kube::Client,
+        request: Request<Body>,
+        take: impl AsyncFnOnce(Response<Body>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let response = client.send(request).await.map_err(|error| self.transport(error))?;
         let status = response.status();
-        let retry_after = retry_after(response.headers());
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        match body {
-            Ok(body) if status.is_success() => Ok(body.to_bytes()),
-            Ok(body) => Err(Failure::Refused(Refusal::new(status.as_u16(), retry_after, &body.to_bytes()))),
-            // The status is here already, and an error's says enough.
-            Err(_) if !status.is_success() => {
-                Err(Failure::Refused(Refusal::new(status.as_u16(), retry_after, b"")))
-            }
-            Err(error) => Err(Failure::Silence(self.unavailable(format!("the answer was cut: {error}")))),
+        if status.is_success() {
+            return take(response).await;
         }
+        let retry_after = retry_after(response.headers());
+        // An answer that is cut has told its status all the same.
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        Err(Failure::Refused(Refusal::new(status.as_u16(), retry_after, &body)))
     }
 
     /// Of hyper's errors only those of connecting say for certain that nothing was sent.
@@ -294,104 +348,4 @@ fn query(run: Run) -> String {
 fn retry_after(headers: &http::HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-fn parse<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
-    // serde_json's message can quote the text; a place can't.
-    serde_json::from_slice(body).map_err(|error| {
-        broken(format!("not the expected JSON (line {}, column {})", error.line(), error.column()))
-    })
-}
-
-fn broken(what: String) -> Failure {
-    Failure::Fatal(Error::new(
-        ErrorKind::Unavailable,
-        "API server",
-        format!(
-            "it sent an answer that can't be used: {what}; is this the address of a Kubernetes API server?"
-        ),
-    ))
-}
-
-/// The answer to a write. One that can't be used is as good as none: the write
-/// may have been applied.
-fn written(body: &[u8]) -> Result<Version, Failure> {
-    version_of(body).map_err(|failure| match failure {
-        Failure::Fatal(error) => Failure::Silence(error),
-        failure => failure,
-    })
-}
-
-fn version_of(body: &[u8]) -> Result<Version, Failure> {
-    parse::<Head>(body)?.metadata.version()
-}
-
-#[derive(Deserialize)]
-struct Head {
-    metadata: Metadata,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata {
-    #[serde(default)]
-    uid: String,
-    #[serde(default)]
-    resource_version: String,
-}
-
-impl Metadata {
-    fn version(self) -> Result<Version, Failure> {
-        match Revision::new(&self.resource_version) {
-            Some(revision) => Ok(Version { uid: self.uid, revision }),
-            None => Err(broken("no resourceVersion".into())),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Wire {
-    metadata: Metadata,
-    #[serde(default)]
-    data: Option<BTreeMap<String, String>>,
-    #[serde(default)]
-    binary_data: Option<BTreeMap<String, String>>,
-}
-
-impl Wire {
-    fn snapshot(self) -> Result<Snapshot, Failure> {
-        let mut entries = BTreeMap::new();
-        for (key, text) in self.data.unwrap_or_default() {
-            let value = Value(Bytes::from(text.into_bytes()));
-            entries.insert(key, Entry { value, side: Side::Text });
-        }
-        for (key, text) in self.binary_data.unwrap_or_default() {
-            let bytes =
-                STANDARD.decode(text).map_err(|_| broken(format!("binaryData[{key}] is not base64")))?;
-            entries.insert(key, Entry { value: Value(Bytes::from(bytes)), side: Side::Binary });
-        }
-        Ok(Snapshot::new(self.metadata.version()?, entries))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_maps_become_one() {
-        let body = br#"{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"t":"text"},"binaryData":{"b":"/w=="}}"#;
-        let snapshot = parse::<Wire>(body).unwrap().snapshot().unwrap();
-        assert_eq!(snapshot.get("t").map(|value| value.to_vec()), Some(b"text".to_vec()));
-        assert_eq!(snapshot.get("b").map(|value| value.to_vec()), Some(vec![0xff]));
-        assert_eq!(snapshot.revision().map(Revision::as_str), Some("7"));
-    }
-
-    #[test]
-    fn an_answer_without_a_revision_is_not_taken() {
-        assert!(version_of(br#"{"metadata":{}}"#).is_err());
-        assert!(version_of(br#"{"metadata":{"resourceVersion":"0"}}"#).is_err());
-        assert!(version_of(b"<html>").is_err());
-    }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -49,12 +50,50 @@ pub(crate) struct Entry {
     pub side: Side,
 }
 
+impl Side {
+    /// The field of the ConfigMap.
+    pub fn field(self) -> &'static str {
+        match self {
+            Side::Text => "data",
+            Side::Binary => "binaryData",
+        }
+    }
+
+    pub fn other(self) -> Side {
+        match self {
+            Side::Text => Side::Binary,
+            Side::Binary => Side::Text,
+        }
+    }
+}
+
 /// Which object, and which state of it: a deleted and recreated map has
 /// another uid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     pub uid: String,
     pub revision: Revision,
+    pub fields: ManagedFields,
+}
+
+/// What the API server keeps of who manages which field. On a large map it is
+/// most of the server's work; nobody misses it unless server-side apply is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ManagedFields {
+    /// Nothing: shed already, or never begun.
+    #[default]
+    None,
+    /// Of updates only.
+    Sheddable,
+    /// Somebody applies this map; the next apply would miss them.
+    Applied,
+}
+
+impl Version {
+    #[cfg(test)]
+    pub fn at(uid: &str, revision: Revision) -> Self {
+        Version { uid: uid.into(), revision, fields: ManagedFields::None }
+    }
 }
 
 /// The whole map at one revision: immutable, cheap to clone, sorted by key.
@@ -64,11 +103,59 @@ pub struct Snapshot(Arc<Contents>);
 #[derive(Clone, Default)]
 struct Contents {
     version: Option<Version>,
-    entries: BTreeMap<String, Entry>,
+    entries: Entries,
+}
+
+/// Keys and values, sorted by key, with their sizes added up.
+#[derive(Clone, Default)]
+pub(crate) struct Entries {
+    map: BTreeMap<String, Entry>,
+    totals: Totals,
+}
+
+/// Sizes of all entries together, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub keys: u64,
+    pub values: u64,
+    /// As they are stored, without the object's metadata.
+    pub object: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, key: &str, value: &Value) {
+        self.keys += key.len() as u64;
+        self.values += value.len() as u64;
+        self.object += stored_bytes(key.len(), value.len());
+    }
+
+    pub fn remove(&mut self, key: &str, value: &Value) {
+        self.keys -= key.len() as u64;
+        self.values -= value.len() as u64;
+        self.object -= stored_bytes(key.len(), value.len());
+    }
+}
+
+impl Entries {
+    pub fn insert(&mut self, key: String, entry: Entry) {
+        self.totals.add(&key, &entry.value);
+        self.remove(&key);
+        self.map.insert(key, entry);
+    }
+
+    pub fn remove(&mut self, key: &str) {
+        if let Some(old) = self.map.remove(key) {
+            self.totals.remove(key, &old.value);
+        }
+    }
+
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 impl Snapshot {
-    pub(crate) fn new(version: Version, entries: BTreeMap<String, Entry>) -> Self {
+    pub(crate) fn new(version: Version, entries: Entries) -> Self {
         Snapshot(Arc::new(Contents { version: Some(version), entries }))
     }
 
@@ -82,16 +169,20 @@ impl Snapshot {
     }
 
     pub(crate) fn entry(&self, key: &str) -> Option<&Entry> {
-        self.0.entries.get(key)
+        self.0.entries.map.get(key)
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.0.entries.map.iter()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.0.entries.totals
     }
 
     /// The same map with `change` made, at its new version. Copies the index
     /// only if somebody still holds the old one.
-    pub(crate) fn changed(
-        mut self,
-        version: Version,
-        change: impl FnOnce(&mut BTreeMap<String, Entry>),
-    ) -> Self {
+    pub(crate) fn changed(mut self, version: Version, change: impl FnOnce(&mut Entries)) -> Self {
         let contents = Arc::make_mut(&mut self.0);
         contents.version = Some(version);
         change(&mut contents.entries);
@@ -105,44 +196,27 @@ impl Snapshot {
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.0.entries.len()
+        self.0.entries.map.len()
     }
 
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.0.entries.is_empty()
+        self.0.entries.map.is_empty()
     }
 
     /// The value of `key`. A key that could not exist is absent.
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.entries.get(key).map(|entry| &entry.value)
+        self.entry(key).map(|entry| &entry.value)
     }
 
     /// The keys, sorted by their bytes.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.0.entries.keys().map(String::as_str)
+        self.0.entries.map.keys().map(String::as_str)
     }
 
     /// Keys and values, sorted by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
-        self.0.entries.iter().map(|(key, entry)| (key.as_str(), &entry.value))
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage {
-            keys: self.len() as u64,
-            key_bytes: 0,
-            value_bytes: 0,
-            value_limit: MAX_VALUES_BYTES,
-            object_bytes: 0,
-            object_limit: MAX_OBJECT_BYTES,
-        };
-        for (key, value) in self.iter() {
-            usage.key_bytes += key.len() as u64;
-            usage.value_bytes += value.len() as u64;
-            usage.object_bytes += stored_bytes(key.len(), value.len());
-        }
-        usage
+        self.0.entries.map.iter().map(|(key, entry)| (key.as_str(), &entry.value))
     }
 }
 
@@ -169,6 +243,28 @@ pub struct Usage {
     pub object_bytes: u64,
     /// The most bytes etcd takes: [`MAX_OBJECT_BYTES`](crate::MAX_OBJECT_BYTES).
     pub object_limit: u64,
+    /// Bytes this process has had stored in the last five minutes, over all
+    /// its maps: each write stores the whole object anew.
+    pub budget_used: u64,
+    /// What `budget_used` may reach before this store's writes are refused as
+    /// `Overloaded`: [`Options::write_budget`](crate::Options::write_budget).
+    pub budget_limit: u64,
+}
+
+impl Usage {
+    pub(crate) fn of(map: &Snapshot, budget_used: u64, budget_limit: u64) -> Self {
+        let totals = map.totals();
+        Usage {
+            keys: map.len() as u64,
+            key_bytes: totals.keys,
+            value_bytes: totals.values,
+            value_limit: MAX_VALUES_BYTES,
+            object_bytes: totals.object,
+            object_limit: MAX_OBJECT_BYTES,
+            budget_used,
+            budget_limit,
+        }
+    }
 }
 
 /// What one entry takes in the object as the API server stores it: a protobuf
@@ -182,26 +278,43 @@ fn varint_bytes(number: usize) -> usize {
     (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-/// The newest snapshot of a cached store.
-#[derive(Default)]
-pub(crate) struct CacheCell(RwLock<Snapshot>);
+/// The newest snapshot, for the stores that read from memory.
+pub(crate) struct CacheCell {
+    newest: RwLock<Snapshot>,
+    /// Nothing was read yet, or a write may have been applied of which nothing is known.
+    behind: AtomicBool,
+}
 
 impl CacheCell {
+    pub fn new() -> Self {
+        CacheCell { newest: RwLock::default(), behind: AtomicBool::new(true) }
+    }
+
     pub fn load(&self) -> Snapshot {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// One look-up without taking part in the snapshot's reference count.
     pub fn get(&self, key: &str) -> Option<Value> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
     /// The only way in. The caller has the order: the writer, which does one
     /// thing at a time.
     pub fn apply(&self, change: impl FnOnce(Snapshot) -> Snapshot) {
-        let mut cell = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::take(&mut *cell);
-        *cell = change(old);
+        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::take(&mut *newest);
+        *newest = change(old);
+        self.behind.store(false, Ordering::SeqCst);
+    }
+
+    /// It has to be read again before anybody relies on it.
+    pub fn fall_behind(&self) {
+        self.behind.store(true, Ordering::SeqCst);
+    }
+
+    pub fn is_behind(&self) -> bool {
+        self.behind.load(Ordering::SeqCst)
     }
 }
 
@@ -225,9 +338,11 @@ mod tests {
 
     #[test]
     fn a_snapshot_stays_as_it_was() {
-        let version = |r: &str| Version { uid: "u".into(), revision: Revision::new(r).unwrap() };
-        let cell = CacheCell::default();
-        cell.apply(|_| Snapshot::new(version("1"), BTreeMap::new()));
+        let version = |r: &str| Version::at("u", Revision::new(r).unwrap());
+        let cell = CacheCell::new();
+        assert!(cell.is_behind());
+        cell.apply(|_| Snapshot::new(version("1"), Entries::default()));
+        assert!(!cell.is_behind());
         let before = cell.load();
         cell.apply(|old| {
             old.changed(version("2"), |entries| {
@@ -237,5 +352,23 @@ mod tests {
         });
         assert!(before.is_empty());
         assert_eq!(cell.load().keys().collect::<Vec<_>>(), ["k"]);
+    }
+
+    #[test]
+    fn sizes_are_added_up_as_entries_come_and_go() {
+        let entry =
+            |value: &'static [u8]| Entry { value: Value(Bytes::from_static(value)), side: Side::Text };
+        let mut entries = Entries::default();
+        entries.insert("key".into(), entry(b"12345"));
+        entries.insert("k".into(), entry(b"1"));
+        entries.insert("key".into(), entry(b"123"));
+        assert_eq!(
+            entries.totals,
+            Totals { keys: 4, values: 4, object: stored_bytes(3, 3) + stored_bytes(1, 1) }
+        );
+        entries.remove("key");
+        entries.remove("nothing");
+        entries.remove("k");
+        assert_eq!(entries.totals, Totals::default());
     }
 }

@@ -95,11 +95,17 @@ impl CancelToken {
     /// Cancels: calls under way with this token return within 100 ms. Never
     /// blocks; a second call does nothing.
     pub fn cancel(&self) {
-        self.0.cancelled.store(true, Ordering::SeqCst);
+        self.cancel_once();
+    }
+
+    /// `true` the first time.
+    pub(crate) fn cancel_once(&self) -> bool {
+        let first = !self.0.cancelled.swap(true, Ordering::SeqCst);
         let waiting = std::mem::take(&mut *self.waiting());
         for waiter in waiting.iter().filter_map(Weak::upgrade) {
             waiter.wake();
         }
+        first
     }
 
     /// Whether [`cancel`](Self::cancel) was called.

@@ -35,6 +35,32 @@ pub(crate) struct Cluster {
     pub origin: String,
 }
 
+impl Cluster {
+    /// Equal for two clusters if every request would go to the same server, in
+    /// the same way, as the same user. Holds secrets: never for a message.
+    pub fn identity(&self) -> String {
+        let (kube, info) = (&self.kube, &self.kube.auth_info);
+        let server = (&kube.cluster_url, &kube.proxy_url, &kube.tls_server_name, kube.accept_invalid_certs);
+        let trust = (&kube.root_cert, &kube.root_cert_file);
+        let key = info.client_key_data.as_ref().map(ExposeSecret::expose_secret);
+        let certificate = (&info.client_certificate, &info.client_certificate_data, &info.client_key, key);
+        let whom = (&info.impersonate, &info.impersonate_uid, &info.impersonate_groups);
+        format!("{server:?} {trust:?} {certificate:?} {whom:?} {}", self.auth.identity())
+    }
+}
+
+impl Auth {
+    fn identity(&self) -> String {
+        match self {
+            Auth::None => String::new(),
+            Auth::Token(token) => format!("token {token:?}"),
+            Auth::TokenFile(path) => format!("token file {path:?}"),
+            Auth::Basic { user, password } => format!("basic {user:?} {password:?}"),
+            Auth::Exec(plugin) => format!("plugin {}", plugin.identity()),
+        }
+    }
+}
+
 #[derive(Clone)]
 pub(crate) enum Auth {
     /// A client certificate, or nobody.

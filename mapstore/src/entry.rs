@@ -126,6 +126,12 @@ impl Revision {
     }
 }
 
+impl AsRef<str> for Revision {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -5,6 +5,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 /// The result of every call that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -118,21 +119,25 @@ impl ErrorKind {
 }
 
 /// Why a call failed: kind, subject (the key, the map, the file it is about)
-/// and a sentence that says what to do.
-pub struct Error(Box<Inner>);
+/// and a sentence that says what to do. Clones are cheap.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     subject: String,
     message: String,
     http_status: Option<u16>,
     size: Option<(Option<u64>, u64)>,
-    source: Option<Box<dyn StdError + Send + Sync>>,
+    retryable: bool,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, subject: impl Into<String>, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner {
+        Error(Arc::new(Inner {
+            retryable: kind.retry_may_help(),
             kind,
             subject: subject.into(),
             message: message.into(),
@@ -157,18 +162,31 @@ impl Error {
         message: impl Into<String>,
     ) -> Self {
         let mut error = Error::new(ErrorKind::TooLarge, subject, message);
-        error.0.size = Some((used, limit));
+        error.inner().size = Some((used, limit));
         error
     }
 
     pub(crate) fn with_status(mut self, status: u16) -> Self {
-        self.0.http_status = Some(status);
+        self.inner().http_status = Some(status);
         self
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.0.source = Some(source.into());
+        self.inner().source = Some(Arc::from(source.into()));
         self
+    }
+
+    /// A condition of a write didn't hold: the same call fails again until
+    /// somebody changes the map.
+    pub(crate) fn unmet(subject: impl Into<String>, message: impl Into<String>) -> Self {
+        let mut error = Error::new(ErrorKind::Conflict, subject, message);
+        error.inner().retryable = false;
+        error
+    }
+
+    /// Nobody else has it yet while it is being made.
+    fn inner(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
     }
 
     /// What kind of failure this is.
@@ -192,9 +210,10 @@ impl Error {
     }
 
     /// Whether trying the same call again later can succeed without anybody
-    /// changing anything. `false` for [`ErrorKind::OutcomeUnknown`]: look first.
+    /// changing anything. `false` for [`ErrorKind::OutcomeUnknown`]: look first,
+    /// and for a [`ErrorKind::Conflict`] that is an unmet condition.
     pub fn is_retryable(&self) -> bool {
-        self.0.kind.retry_may_help()
+        self.0.retryable
     }
 
     /// For [`ErrorKind::TooLarge`]: the bytes used, where known, and the limit.

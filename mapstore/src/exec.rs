@@ -34,6 +34,16 @@ pub(crate) struct Plugin {
     command: String,
 }
 
+impl Plugin {
+    /// Equal for two plugins that would be run in the same way.
+    pub fn identity(&self) -> String {
+        let mut vars: Vec<_> = self.vars.iter().collect();
+        vars.sort();
+        let exec = serde_json::to_string(&self.exec).unwrap_or_default();
+        format!("{:?} {exec} {vars:?}", self.command)
+    }
+}
+
 /// What a plugin answers.
 #[derive(Clone, Default)]
 pub(crate) struct ExecCredential {

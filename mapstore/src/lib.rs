@@ -23,6 +23,7 @@
 
 mod api;
 mod batch;
+mod budget;
 mod cache;
 mod call;
 mod config;
@@ -31,25 +32,35 @@ mod entry;
 mod error;
 mod exec;
 mod file;
+mod group;
+mod known;
 mod limits;
+mod map;
 mod options;
 mod outcome;
+mod patch;
+mod plan;
 mod process;
+mod queue;
 mod reader;
+mod resolve;
 mod retry;
 mod runtime;
 mod status;
 mod store;
+mod update;
 mod verify;
+mod wire;
 mod writer;
 
-pub use batch::Written;
+pub use batch::{Batch, Written};
 pub use cache::{Snapshot, Usage, Value};
 pub use call::{Call, CancelToken};
 pub use entry::{MAX_KEY_BYTES, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision};
 pub use error::{Error, ErrorKind, Result};
 pub use options::{Cache, Options};
 pub use store::{Store, verify_connection};
+pub use update::Update;
 
 /// The examples of the README, as doc tests.
 #[cfg(doctest)]

@@ -9,6 +9,7 @@ use crate::call::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What bounds one call.
+#[derive(Clone)]
 pub(crate) struct Limits {
     pub timeout: Duration,
     pub deadline: Instant,
@@ -58,6 +59,10 @@ impl Progress {
         self.0.fetch_or(GIVEN_UP, Ordering::SeqCst);
     }
 
+    pub fn is_given_up(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & GIVEN_UP != 0
+    }
+
     pub fn is(&self, stage: Stage) -> bool {
         self.0.load(Ordering::SeqCst) & !GIVEN_UP == stage as u8
     }
@@ -85,6 +90,17 @@ impl Limits {
 
     pub fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+
+    pub fn is_past(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+
+    /// The error that ended the call's work, as the caller is to see it: a write
+    /// in doubt and a last try that ran out of time say so.
+    pub fn explain(&self, error: Error) -> Error {
+        let overdue = error.kind() == ErrorKind::Deadline || self.progress.is(Stage::InFlight);
+        if overdue && error.kind() != ErrorKind::OutcomeUnknown { self.overdue(Some(&error)) } else { error }
     }
 
     /// Why a call ended without an answer, and what that means for a write.
@@ -153,8 +169,9 @@ pub(crate) struct Closing {
 }
 
 impl Closing {
-    pub fn close(&self) {
-        self.token.cancel();
+    /// `true` the first time.
+    pub fn close(&self) -> bool {
+        self.token.cancel_once()
     }
 
     pub fn is_closed(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::budget;
 use crate::call::DEFAULT_TIMEOUT;
 
 /// Where reads come from.
@@ -41,6 +42,7 @@ pub struct Options {
     pub(crate) cache: Cache,
     pub(crate) timeout: Duration,
     pub(crate) text_values: bool,
+    pub(crate) write_budget: u64,
 }
 
 impl Options {
@@ -54,6 +56,7 @@ impl Options {
             cache: Cache::None,
             timeout: DEFAULT_TIMEOUT,
             text_values: false,
+            write_budget: budget::DEFAULT,
         }
     }
 
@@ -94,6 +97,16 @@ impl Options {
     /// instead of `binaryData`. Keys that exist stay where they are.
     pub fn text_values(mut self, text: bool) -> Self {
         self.text_values = text;
+        self
+    }
+
+    /// How many bytes this process may have had stored in the last five
+    /// minutes, over all its maps, before writes of this store are refused with
+    /// `Overloaded`; from half of it on they are slowed. 128 MiB by default,
+    /// `u64::MAX` for no limit. Each write counts with the size of the whole map:
+    /// that is what it costs the cluster, until old revisions are compacted.
+    pub fn write_budget(mut self, bytes_per_five_minutes: u64) -> Self {
+        self.write_budget = bytes_per_five_minutes;
         self
     }
 }

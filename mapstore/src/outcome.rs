@@ -1,16 +1,28 @@
-//! What an answer, or its absence, says about a write that carried a revision
-//! as its precondition: the decision table. Pure.
+//! What an answer, or its absence, says about a write: the decision table. Pure.
 //!
-//! | answer                          | first try            | after a try in doubt        |
-//! |---------------------------------|----------------------|-----------------------------|
-//! | 2xx                             | applied              | applied, once: it fenced    |
-//! | nothing was sent, 429, 401      | not applied, again   | the doubt stays, again      |
-//! | 409, 404                        | not applied          | unknown: ours, or another's |
-//! | other 4xx, "request is too large" | not applied        | unknown                     |
-//! | 5xx, reset, silence             | in doubt: the same again | in doubt: the same again |
+//! | answer                            | first try              | after a try in doubt          |
+//! |-----------------------------------|------------------------|-------------------------------|
+//! | 2xx                               | applied                | applied, once: it fenced      |
+//! | nothing was sent, 429, 401        | not applied, again     | the doubt stays, again        |
+//! | 409, 404                          | not applied            | ours, or another's: the trace tells |
+//! | other 4xx, "request is too large" | not applied            | the trace tells               |
+//! | 5xx, reset, silence               | in doubt               | in doubt                      |
 //!
-//! Sending the same patch with the same revision again is safe: if the first
-//! one was applied the revision has moved, and the second is refused.
+//! A write in doubt that carried a revision is sent again, the same: if the
+//! first one was applied the revision has moved, and the second is refused. One
+//! without a revision is never sent again: it could undo what came in between;
+//! its trace is looked for.
+//!
+//! The trace is what the API server tells of the map since a revision
+//! ([`read_trace`]):
+//!
+//! | the write                | its trace                                     | says           |
+//! |--------------------------|-----------------------------------------------|----------------|
+//! | at a revision            | the first event after it is ours              | applied        |
+//! |                          | the first event after it isn't                | not applied    |
+//! | without a revision       | an event with its stamp                       | applied        |
+//! | any                      | no event to be had, but the map looks like it | applied        |
+//! |                          | no event to be had, and it doesn't            | unknown        |
 
 use crate::cache::Version;
 use crate::status::Failure;
@@ -33,8 +45,8 @@ pub(crate) enum Verdict {
     Refused(Failure),
     /// Perhaps applied: the same again will tell.
     InDoubt(Failure),
-    /// Perhaps applied, and asking again can't tell any more.
-    Unknown(Failure),
+    /// Perhaps applied, and asking again can't tell any more: its trace may.
+    Traced(Failure),
 }
 
 /// Judges an answer. `in_doubt`: an earlier try of the same patch was ambiguous.
@@ -46,13 +58,13 @@ pub(crate) fn judge(answer: Result<Version, Failure>, in_doubt: bool) -> Verdict
     match &failure {
         Failure::NotSent(_) => Verdict::Again(failure),
         Failure::Silence(_) => Verdict::InDoubt(failure),
-        Failure::Fatal(_) if in_doubt => Verdict::Unknown(failure),
+        Failure::Fatal(_) if in_doubt => Verdict::Traced(failure),
         Failure::Fatal(_) => Verdict::Refused(failure),
         Failure::Refused(refusal) => {
             match refusal.code {
                 401 | 429 => Verdict::Again(failure),
                 500.. if !refusal.request_too_large() => Verdict::InDoubt(failure),
-                _ if in_doubt => Verdict::Unknown(failure),
+                _ if in_doubt => Verdict::Traced(failure),
                 _ if refusal.is_conflict() => Verdict::Stale,
                 _ if refusal.object_missing() => Verdict::Missing,
                 _ if refusal.key_on_other_side() => Verdict::OtherSide(failure),
@@ -62,6 +74,24 @@ pub(crate) fn judge(answer: Result<Version, Failure>, in_doubt: bool) -> Verdict
                 _ => Verdict::Refused(failure),
             }
         }
+    }
+}
+
+/// What is looked for to find out about a write in doubt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Trace {
+    /// It carried a revision: the first event after that one decides.
+    First,
+    /// It was made whatever the revision: any event with its stamp.
+    Any,
+}
+
+/// What an event says of the write. `None`: the next one may tell.
+pub(crate) fn read_trace(trace: Trace, is_ours: bool) -> Option<bool> {
+    match (trace, is_ours) {
+        (_, true) => Some(true),
+        (Trace::First, false) => Some(false),
+        (Trace::Any, false) => None,
     }
 }
 
@@ -90,13 +120,13 @@ mod tests {
             Verdict::Again(_) => "again",
             Verdict::Refused(_) => "refused",
             Verdict::InDoubt(_) => "in doubt",
-            Verdict::Unknown(_) => "unknown",
+            Verdict::Traced(_) => "traced",
         }
     }
 
     #[test]
     fn the_table() {
-        let version = || Ok(Version { uid: String::new(), revision: Revision::new("1").unwrap() });
+        let version = || Ok(Version::at("", Revision::new("1").unwrap()));
         let conflict = r#"{"reason":"Conflict"}"#;
         let missing = r#"{"reason":"NotFound","details":{"kind":"configmaps"}}"#;
         let too_large = r#"{"message":"etcdserver: request is too large"}"#;
@@ -108,24 +138,32 @@ mod tests {
             (Box::new(version), "applied", "applied"),
             (Box::new(|| Err(Failure::NotSent(lost()))), "again", "again"),
             (Box::new(|| Err(Failure::Silence(lost()))), "in doubt", "in doubt"),
-            (Box::new(|| Err(Failure::Fatal(lost()))), "refused", "unknown"),
-            (Box::new(|| refused(409, conflict)), "stale", "unknown"),
-            (Box::new(|| refused(404, missing)), "missing", "unknown"),
-            (Box::new(|| refused(404, "404 page not found")), "refused", "unknown"),
+            (Box::new(|| Err(Failure::Fatal(lost()))), "refused", "traced"),
+            (Box::new(|| refused(409, conflict)), "stale", "traced"),
+            (Box::new(|| refused(404, missing)), "missing", "traced"),
+            (Box::new(|| refused(404, "404 page not found")), "refused", "traced"),
             (Box::new(|| refused(429, "")), "again", "again"),
             (Box::new(|| refused(401, "")), "again", "again"),
-            (Box::new(|| refused(403, rbac)), "not allowed", "unknown"),
-            (Box::new(|| refused(403, "{}")), "refused", "unknown"),
-            (Box::new(|| refused(422, both)), "other side", "unknown"),
-            (Box::new(|| refused(422, "{}")), "refused", "unknown"),
-            (Box::new(|| refused(500, too_large)), "refused", "unknown"),
+            (Box::new(|| refused(403, rbac)), "not allowed", "traced"),
+            (Box::new(|| refused(403, "{}")), "refused", "traced"),
+            (Box::new(|| refused(422, both)), "other side", "traced"),
+            (Box::new(|| refused(422, "{}")), "refused", "traced"),
+            (Box::new(|| refused(500, too_large)), "refused", "traced"),
             (Box::new(|| refused(500, "{}")), "in doubt", "in doubt"),
             (Box::new(|| refused(504, "timeout")), "in doubt", "in doubt"),
-            (Box::new(|| refused(302, "")), "refused", "unknown"),
+            (Box::new(|| refused(302, "")), "refused", "traced"),
         ];
         for (number, (answer, first, in_doubt)) in table.into_iter().enumerate() {
             assert_eq!(name(judge(answer(), false)), first, "row {number}");
             assert_eq!(name(judge(answer(), true)), in_doubt, "row {number} in doubt");
         }
+    }
+
+    #[test]
+    fn the_first_event_after_a_revision_decides_and_a_stamp_may_come_later() {
+        assert_eq!(read_trace(Trace::First, true), Some(true));
+        assert_eq!(read_trace(Trace::First, false), Some(false));
+        assert_eq!(read_trace(Trace::Any, true), Some(true));
+        assert_eq!(read_trace(Trace::Any, false), None);
     }
 }

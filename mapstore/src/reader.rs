@@ -34,12 +34,12 @@ impl Reader {
         if let Some(held) = self.held() {
             match self.api.look(at).await? {
                 None => return Ok(Snapshot::missing()),
-                Some(version) if held.version() == Some(&version) => return Ok(held),
+                Some(look) if held.version() == Some(&look.version) => return Ok(held),
                 Some(_) => {}
             }
         }
         let snapshot = self.api.read(at).await?;
-        let worth = snapshot.usage().object_bytes > WORTH_HOLDING;
+        let worth = snapshot.totals().object > WORTH_HOLDING;
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = worth.then(|| snapshot.clone());
         Ok(snapshot)
     }

@@ -9,49 +9,51 @@
 //! | 500, 502, 503, 504                 | again, backing off         | the same again: its revision fences  |
 //! | 429                                | after Retry-After          | after Retry-After: not applied       |
 //! | 401, credentials that can be renewed | once, renewed            | once, renewed: not applied           |
-//! | 409                                | -                          | looks, plans anew, backing off       |
+//! | 409                                | -                          | without condition and cache: at once, |
+//! |                                    |                            | whatever the revision; else looks and |
+//! |                                    |                            | plans anew, backing off a little      |
 //! | anything else                      | fails                      | fails                                |
 //!
 //! Backing off: full jitter under 50 ms, doubled each time, at most 2 s
-//! ("Exponential Backoff And Jitter", AWS Architecture Blog).
+//! ("Exponential Backoff And Jitter", AWS Architecture Blog); after a 409 under
+//! 2 ms, doubled each time, at most 50 ms.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::api::Api;
 use crate::error::{ErrorKind, Result};
-use crate::limits::{Limits, Stage, Try};
+use crate::limits::Try;
 use crate::process;
 use crate::status::Failure;
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
 
+const FIRST_CONFLICT: Duration = Duration::from_millis(2);
+const LONGEST_CONFLICT: Duration = Duration::from_millis(50);
+
 /// With less than this left there is no time for a pause and a try of any use.
 const WORTH_A_TRY: Duration = Duration::from_millis(40);
 
-/// The tries of one call.
+/// The tries of one call, or of a group of writes.
 pub(crate) struct Retry {
-    limits: Arc<Limits>,
+    deadline: Instant,
     tries: u32,
+    conflicts: u32,
     renewed: bool,
     reread: bool,
 }
 
 impl Retry {
-    pub fn new(limits: Arc<Limits>) -> Self {
-        Retry { limits, tries: 0, renewed: false, reread: false }
-    }
-
-    pub fn limits(&self) -> &Arc<Limits> {
-        &self.limits
+    pub fn new(deadline: Instant) -> Self {
+        Retry { deadline, tries: 0, conflicts: 0, renewed: false, reread: false }
     }
 
     /// The first try leaves half of the time for another one: the pooled
     /// connection it may have used can be dead without anybody knowing.
     pub fn next_try(&mut self) -> Try {
         let now = Instant::now();
-        let deadline = self.limits.deadline;
+        let deadline = self.deadline;
         let half = now + deadline.saturating_duration_since(now) / 2;
         let until = if self.tries == 0 { half } else { deadline };
         self.tries += 1;
@@ -93,8 +95,19 @@ impl Retry {
             Some(Failure::Refused(refusal)) => refusal.retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        let left = self.limits.deadline.saturating_duration_since(Instant::now());
-        let pause = jitter(self.tries).min(left / 2).max(at_least);
+        self.sleep(jitter(self.tries, FIRST, LONGEST), at_least).await
+    }
+
+    /// Steps back after another writer was faster: for less than after a
+    /// failure, since the server is well and the next look is soon out of date again.
+    pub async fn yield_to_others(&mut self) -> bool {
+        self.conflicts += 1;
+        self.sleep(jitter(self.conflicts, FIRST_CONFLICT, LONGEST_CONFLICT), Duration::ZERO).await
+    }
+
+    async fn sleep(&self, pause: Duration, at_least: Duration) -> bool {
+        let left = self.left();
+        let pause = pause.min(left / 2).max(at_least);
         if left < WORTH_A_TRY || pause >= left {
             return false;
         }
@@ -102,19 +115,18 @@ impl Retry {
         true
     }
 
+    pub fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     pub fn is_over(&self) -> bool {
-        Instant::now() >= self.limits.deadline
+        self.left().is_zero()
     }
 }
 
-/// Waits until the request may be repeated, or says why the call fails: if the
-/// last try ran out of time, or a write is in doubt, that is what it says.
+/// Waits until the request may be repeated, or says why it can't be.
 pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<()> {
-    let Err(last) = retry.again(failure, api.connection().can_renew()).await else { return Ok(()) };
-    let error = api.error(last, verb);
-    let limits = retry.limits();
-    let overdue = error.kind() == ErrorKind::Deadline || limits.progress.is(Stage::InFlight);
-    Err(if overdue { limits.overdue(Some(&error)) } else { error })
+    retry.again(failure, api.connection().can_renew()).await.map_err(|last| api.error(last, verb))
 }
 
 /// Makes a request that changes nothing until there is an answer.
@@ -135,8 +147,8 @@ where
     }
 }
 
-fn jitter(tries: u32) -> Duration {
-    let most = (FIRST * 2u32.pow(tries.saturating_sub(1).min(8))).min(LONGEST);
+fn jitter(tries: u32, first: Duration, longest: Duration) -> Duration {
+    let most = (first * 2u32.pow(tries.saturating_sub(1).min(8))).min(longest);
     let random = u32::from_ne_bytes(process::random());
     most.mul_f64(f64::from(random) / f64::from(u32::MAX))
 }
@@ -148,8 +160,9 @@ mod tests {
     #[test]
     fn jitter_stays_in_its_bounds() {
         for tries in [0, 1, 2, 5, 40, u32::MAX] {
-            assert!(jitter(tries) <= LONGEST);
+            assert!(jitter(tries, FIRST, LONGEST) <= LONGEST);
+            assert!(jitter(tries, FIRST_CONFLICT, LONGEST_CONFLICT) <= LONGEST_CONFLICT);
         }
-        assert!(jitter(1) <= FIRST);
+        assert!(jitter(1, FIRST, LONGEST) <= FIRST);
     }
 }

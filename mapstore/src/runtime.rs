@@ -17,9 +17,11 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::budget::Budget;
 use crate::call::Wake;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Closing, Limits};
+use crate::map::Maps;
 use crate::process;
 
 /// How long after the deadline the caller still waits for the I/O thread's
@@ -31,36 +33,45 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 
 /// A handle to the runtime of this process. The last one to go stops it.
 pub(crate) struct Runtime {
-    generation: u64,
+    process: &'static Process,
     tokio: ManuallyDrop<tokio::runtime::Runtime>,
 }
 
-/// Where this process keeps its runtime. A child must not wait for a lock that
-/// its parent held at the fork, so each process uses its own slot.
-struct Slot {
+/// What all stores of one process share. A child must not wait for a lock that
+/// its parent held at the fork, so each process has its own.
+pub(crate) struct Process {
     generation: u64,
     current: Mutex<Weak<Runtime>>,
+    pub budget: Budget,
+    pub maps: Maps,
 }
 
-static SLOT: AtomicPtr<Slot> = AtomicPtr::new(ptr::null_mut());
+static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
 
-fn slot() -> &'static Slot {
-    let generation = process::generation();
-    let seen = SLOT.load(Ordering::Acquire);
-    // SAFETY: slots are leaked, never freed.
-    if let Some(slot) = unsafe { seen.as_ref() }
-        && slot.generation == generation
-    {
-        return slot;
-    }
-    let fresh = Box::into_raw(Box::new(Slot { generation, current: Mutex::new(Weak::new()) }));
-    match SLOT.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: published just now, never freed.
-        Ok(_) => unsafe { &*fresh },
-        Err(_) => {
-            // SAFETY: never published.
-            drop(unsafe { Box::from_raw(fresh) });
-            slot()
+impl Process {
+    fn this() -> &'static Process {
+        let generation = process::generation();
+        let seen = PROCESS.load(Ordering::Acquire);
+        // SAFETY: leaked, never freed.
+        if let Some(process) = unsafe { seen.as_ref() }
+            && process.generation == generation
+        {
+            return process;
+        }
+        let fresh = Box::into_raw(Box::new(Process {
+            generation,
+            current: Mutex::new(Weak::new()),
+            budget: Budget::default(),
+            maps: Maps::default(),
+        }));
+        match PROCESS.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: published just now, never freed.
+            Ok(_) => unsafe { &*fresh },
+            Err(_) => {
+                // SAFETY: never published.
+                drop(unsafe { Box::from_raw(fresh) });
+                Self::this()
+            }
         }
     }
 }
@@ -69,19 +80,19 @@ impl Runtime {
     /// The runtime of this process, started if there is none.
     pub fn get() -> Result<Arc<Runtime>> {
         refuse_async_context()?;
-        let slot = slot();
-        let mut current = slot.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = Process::this();
+        let mut current = process.current.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = current.upgrade() {
             return Ok(runtime);
         }
-        let runtime = Arc::new(Runtime { generation: slot.generation, tokio: ManuallyDrop::new(start()?) });
+        let runtime = Arc::new(Runtime { process, tokio: ManuallyDrop::new(start()?) });
         *current = Arc::downgrade(&runtime);
         Ok(runtime)
     }
 
     /// `Forked` in a child of the process that started this runtime.
     pub fn check_fork(&self) -> Result<()> {
-        if self.generation == process::generation() {
+        if self.process.generation == process::generation() {
             return Ok(());
         }
         Err(Error::new(
@@ -91,17 +102,39 @@ impl Runtime {
         ))
     }
 
+    pub fn process(&self) -> &'static Process {
+        self.process
+    }
+
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
         self.tokio.enter()
     }
 
-    /// Runs `work` on the I/O thread and waits: for its answer, the deadline,
-    /// the cancel token or `close`, whichever is first. Work that lost is
-    /// dropped, and with it its connection.
+    /// Runs `work` on the I/O thread and waits for it. Work that comes too late
+    /// is dropped, and with it its connection.
     pub fn run<T, F>(&self, limits: &Limits, closing: &Closing, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.wait(limits, closing, |answer| {
+            let task = self.tokio.spawn(async move { answer.deliver(work.await) });
+            move || task.abort()
+        })
+    }
+
+    /// Waits for what `start` was given to deliver, the deadline, the cancel
+    /// token or `close`, whichever is first. If it isn't the answer, what
+    /// `start` returned is called.
+    pub fn wait<T, S>(
+        &self,
+        limits: &Limits,
+        closing: &Closing,
+        start: impl FnOnce(Answer<T>) -> S,
+    ) -> Result<T>
+    where
+        T: Send + 'static,
+        S: FnOnce(),
     {
         refuse_async_context()?;
         let waiter = Arc::new(Waiter::<T>::default());
@@ -112,13 +145,12 @@ impl Runtime {
         closing.token.register(Arc::downgrade(&wake));
         limits.check(closing)?;
 
-        let answer_to = Answer(waiter.clone());
-        let task = self.tokio.spawn(async move { answer_to.deliver(work.await) });
+        let stop = start(Answer(waiter.clone()));
         let outcome = waiter.wait(limits, closing);
         if outcome.is_none() {
             // In this order: what the caller is told has to stay true.
             limits.progress.give_up();
-            task.abort();
+            stop();
         }
         outcome.unwrap_or_else(|| Err(limits.verdict(closing)))
     }
@@ -126,7 +158,7 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if self.generation != process::generation() {
+        if self.process.generation != process::generation() {
             // The parent's threads don't exist here: stopping them would wait for ever.
             return;
         }
@@ -238,9 +270,13 @@ impl<T: Send> Wake for Waiter<T> {
 
 impl<T> Waiter<T> {
     fn advance(&self, to: Waiting<T>) {
+        self.advance_with(|| to);
+    }
+
+    fn advance_with(&self, to: impl FnOnce() -> Waiting<T>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, Waiting::ForAnswer) {
-            *state = to;
+            *state = to();
             self.changed.notify_all();
         }
     }
@@ -266,24 +302,25 @@ impl<T> Waiter<T> {
     }
 }
 
-/// The task's side of a [`Waiter`]: answers even if the task panics.
-struct Answer<T>(Arc<Waiter<T>>);
+/// The task's side of a waiting caller: answers even if the task panics.
+pub(crate) struct Answer<T>(Arc<Waiter<T>>);
 
 impl<T> Answer<T> {
-    fn deliver(self, answer: Result<T>) {
+    pub fn deliver(self, answer: Result<T>) {
         self.0.advance(Waiting::Answered(answer));
     }
 }
 
 impl<T> Drop for Answer<T> {
+    /// Without effect once there is an answer, or nobody waits for it.
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.advance(Waiting::Answered(Err(Error::new(
+        self.0.advance_with(|| {
+            Waiting::Answered(Err(Error::new(
                 ErrorKind::Internal,
                 "runtime",
                 "the I/O task panicked; this is a defect of mapstore, please report it",
-            ))));
-        }
+            )))
+        });
     }
 }
 
@@ -357,7 +394,11 @@ mod tests {
             let other = closing.clone();
             let thread = std::thread::spawn(move || {
                 std::thread::sleep(Duration::from_millis(30));
-                if close { other.close() } else { token.cancel() }
+                if close {
+                    other.close();
+                } else {
+                    token.cancel();
+                }
             });
             let result: Result<()> = runtime.run(&limits, &closing, std::future::pending());
             let kind = if close { ErrorKind::Closed } else { ErrorKind::Cancelled };

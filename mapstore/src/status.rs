@@ -118,6 +118,18 @@ impl Refusal {
         self.code == 422 && self.has_cause("FieldValueInvalid", "duplicate of key present in")
     }
 
+    /// The keys that are on the other side, if the refusal names them.
+    pub fn keys_on_other_side(&self) -> Vec<&str> {
+        let causes = self.status.details.causes.iter();
+        let of_other_side = causes.filter(|cause| cause.message.contains("duplicate of key present in"));
+        of_other_side.filter_map(|cause| cause.message.split('"').nth(1)).collect()
+    }
+
+    /// Whether it may be due to one of several writes that were sent together.
+    pub fn minds_the_content(&self) -> bool {
+        matches!(self.code, 400 | 403 | 413 | 422 | 500) && !self.not_authorized() && !self.immutable()
+    }
+
     /// Over the 1 MiB that all values may have together.
     fn values_too_large(&self) -> bool {
         self.code == 422 && self.has_cause("FieldValueTooLong", &MAX_VALUES_BYTES.to_string())
@@ -270,6 +282,17 @@ mod tests {
         assert!(!Refusal::new(404, None, b"404 page not found").object_missing());
         let cut = Refusal::new(429, Some(Duration::from_secs(3)), br#"{"kind":"Sta"#);
         assert_eq!(cut.retry_after, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn the_keys_on_the_other_side_are_named() {
+        let cause = |key: &str| {
+            let message = format!("Invalid value: \"{key}\": duplicate of key present in data");
+            serde_json::json!({"reason": "FieldValueInvalid", "message": message})
+        };
+        let body = serde_json::json!({"details": {"causes": [cause("a.b"), cause("c")]}});
+        assert_eq!(refusal(422, body).keys_on_other_side(), ["a.b", "c"]);
+        assert!(refusal(422, serde_json::json!({})).keys_on_other_side().is_empty());
     }
 
     #[test]

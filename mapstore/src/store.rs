@@ -5,24 +5,22 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use crate::api::Api;
-use crate::batch::{Op, Written};
+use crate::batch::{Batch, Op, Written};
 use crate::cache::{CacheCell, Snapshot, Usage, Value};
 use crate::call::{Call, check_timeout};
 use crate::config::{self, Environment};
-use crate::connection::{Connection, blocking};
-use crate::entry::{Key, check_name, check_value};
-use crate::error::Result;
+use crate::connection::blocking;
+use crate::entry::{Key, check_name};
+use crate::error::{Error, Result};
 use crate::limits::{Closing, Limits, Progress, Stage};
+use crate::map::Map;
 use crate::options::{Cache, Options};
 use crate::process;
-use crate::reader::Reader;
+use crate::queue::{Done, Job, Request, Seen};
 use crate::retry::Retry;
 use crate::runtime::Runtime;
+use crate::update::Update;
 use crate::verify;
-use crate::writer::Writer;
 
 /// A key/value store over one ConfigMap.
 ///
@@ -44,18 +42,14 @@ struct Inner {
 
 struct Parts {
     runtime: Arc<Runtime>,
-    shared: Arc<Shared>,
+    /// What the tasks on the I/O thread use; never the runtime itself, which must
+    /// not be stopped by one of its own tasks.
+    map: Arc<Map>,
+    cache: Option<Arc<CacheCell>>,
     closing: Closing,
     timeout: Duration,
-}
-
-/// What the tasks on the I/O thread use; never the runtime itself, which must
-/// not be stopped by one of its own tasks.
-struct Shared {
-    api: Arc<Api>,
-    reader: Reader,
-    writer: Writer,
-    cache: Option<Arc<CacheCell>>,
+    text_values: bool,
+    write_budget: u64,
 }
 
 /// [`Options::verify_connection`] for the map `name`, all else by default.
@@ -99,23 +93,24 @@ impl Store {
         let closing = Closing::default();
         let env = Environment::capture();
         let cached = options.cache != Cache::None;
+        let (text_values, write_budget) = (options.text_values, options.write_budget);
         let bounds = limits.clone();
-        let over = move || Instant::now() >= bounds.deadline || bounds.is_cancelled();
-        let shared = runtime.run(&limits, &closing, async move {
-            let (cluster, namespace, options) = blocking(move || {
-                config::load(&options, &env, &over).map(|(cluster, namespace)| (cluster, namespace, options))
+        let over = move || bounds.is_past() || bounds.is_cancelled();
+        let process = runtime.process();
+        let map = runtime.run(&limits, &closing, async move {
+            let (cluster, namespace, name) = blocking(move || {
+                config::load(&options, &env, &over)
+                    .map(|(cluster, namespace)| (cluster, namespace, options.name))
             })
             .await??;
-            let api = Arc::new(Api::new(Connection::new(cluster), namespace, options.name));
-            let cache = cached.then(Arc::<CacheCell>::default);
-            let writer = Writer::new(api.clone(), cache.clone(), options.text_values);
-            Ok(Shared { reader: Reader::new(api.clone()), writer, cache, api })
+            Ok(process.maps.open(process, cluster, namespace, name))
         })?;
-        let parts = Parts { runtime, shared: Arc::new(shared), closing, timeout };
+        let cache = cached.then(|| map.writer.cache_for_reading());
+        let parts = Parts { runtime, map, cache, closing, timeout, text_values, write_budget };
         let inner = Inner { parts: ManuallyDrop::new(parts), generation: process::generation() };
         let store = Store { inner: Arc::new(inner), call: call.clone() };
         if cached {
-            store.run_within(limits, async |shared, mut retry| shared.writer.refresh(&mut retry).await)?;
+            store.enqueue(Job::Refresh, limits)?;
         }
         Ok(Store { call: Call::new(), ..store })
     }
@@ -127,12 +122,12 @@ impl Store {
 
     /// The name of the ConfigMap.
     pub fn name(&self) -> &str {
-        &self.inner.parts.shared.api.name
+        &self.inner.parts.map.api.name
     }
 
     /// The namespace of the ConfigMap.
     pub fn namespace(&self) -> &str {
-        &self.inner.parts.shared.api.namespace
+        &self.inner.parts.map.api.namespace
     }
 
     /// The value of `key`, `None` if there is no such key.
@@ -176,66 +171,165 @@ impl Store {
     /// else is in the object, stay as they are. The first write creates the
     /// ConfigMap.
     pub fn set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<Written> {
-        self.write(set(key, value.as_ref(), false)?)
+        self.write(Batch::of(Op::set(key, value.as_ref(), false)?))
     }
 
     /// Stores a value and makes a new revision even if it is stored already,
     /// so that whoever watches hears of it.
     pub fn force_set(&self, key: &str, value: impl AsRef<[u8]>) -> Result<Written> {
-        self.write(set(key, value.as_ref(), true)?)
+        self.write(Batch::of(Op::set(key, value.as_ref(), true)?))
     }
 
     /// Removes a key. A missing one is fine.
     pub fn delete(&self, key: &str) -> Result<Written> {
-        self.write(Op::Delete { key: Key::new(key)? })
+        self.write(Batch::of(Op::Delete { key: Key::new(key)? }))
     }
 
     /// Removes every key, in one write. The ConfigMap stays.
     pub fn truncate(&self) -> Result<Written> {
-        self.write(Op::Truncate)
+        self.write(Batch::of(Op::Truncate))
+    }
+
+    /// Makes all changes of a batch in one revision, or none of them. A
+    /// condition that doesn't hold is a `Conflict` that says which one; nothing
+    /// is written then. Conditions hold against every writer there is.
+    ///
+    /// Conditions cost a read of the map in [`Cache::None`].
+    pub fn apply(&self, batch: &Batch) -> Result<Written> {
+        self.write(batch.clone())
+    }
+
+    /// Stores `value` (`None`: removes the key) if the key has exactly the value
+    /// `expected` (`None`: if it is missing); otherwise a `Conflict`, and nothing
+    /// is written.
+    pub fn compare_and_set(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Result<Written> {
+        self.write(Batch::swap(key, expected, value)?)
+    }
+
+    /// Replaces a value by what `f` makes of it (`None`: no such key), whoever
+    /// else writes: `f` is called again if somebody was faster. The deadline
+    /// counts for all of it. Stops at `OutcomeUnknown`: the change may have been
+    /// made, and making it again could be once too often.
+    ///
+    /// ```no_run
+    /// # fn main() -> mapstore::Result<()> {
+    /// # let store = mapstore::Store::open("my-settings")?;
+    /// store.update("visits", |old| {
+    ///     let old = old.and_then(|old| std::str::from_utf8(old).ok()).unwrap_or("0");
+    ///     Some((old.parse::<u64>().unwrap_or(0) + 1).to_string())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update<V: AsRef<[u8]>>(
+        &self,
+        key: &str,
+        mut f: impl FnMut(Option<&[u8]>) -> Option<V>,
+    ) -> Result<Written> {
+        self.try_update(key, |old| Ok(f(old)))
+    }
+
+    /// [`update`](Self::update) with an `f` that may fail; its error ends the
+    /// update, and nothing is written.
+    pub fn try_update<V: AsRef<[u8]>, E: From<Error>>(
+        &self,
+        key: &str,
+        mut f: impl FnMut(Option<&[u8]>) -> Result<Option<V>, E>,
+    ) -> Result<Written, E> {
+        let mut update = self.begin_update(key)?;
+        loop {
+            let value = f(update.value().map(|value| &**value))?;
+            if let Some(written) = update.commit(value.as_ref().map(AsRef::as_ref))? {
+                return Ok(written);
+            }
+        }
+    }
+
+    /// Reads the value and begins a read-modify-write: see [`Update`].
+    pub fn begin_update(&self, key: &str) -> Result<Update> {
+        let key = Key::new(key)?;
+        let limits = self.limits()?;
+        let writes = self.writes();
+        let map = match self.cache()? {
+            Some(cache) => cache.load(),
+            None => self.read_within(limits.clone())?,
+        };
+        Ok(Update::new(self.clone(), key, limits, Seen { map, writes }))
     }
 
     /// Reads the map again: afterwards a cached store is at least as new as
     /// the server was at the call.
     pub fn refresh(&self) -> Result<()> {
         match self.cache()? {
-            Some(_) => self.run(async |shared, mut retry| shared.writer.refresh(&mut retry).await),
+            Some(_) => self.enqueue(Job::Refresh, self.limits()?).map(drop),
             None => self.read().map(drop),
         }
     }
 
     /// How full the store is.
     pub fn usage(&self) -> Result<Usage> {
-        Ok(self.snapshot()?.usage())
+        let parts = &self.inner.parts;
+        let map = self.snapshot()?;
+        let used = parts.runtime.process().budget.used(Instant::now());
+        Ok(Usage::of(&map, used, parts.write_budget))
     }
 
     /// Whether the store can work: the cluster is reachable and the rights are
     /// there to read, write and (for a missing map) create it. Changes nothing.
     pub fn verify_connection(&self) -> Result<()> {
-        self.run(async |shared, mut retry| verify::verify(&shared.api, &mut retry).await)
+        self.run(self.limits()?, async |map, mut retry| verify::verify(&map.api, &mut retry).await)
     }
 
     /// Closes the store for every handle: calls under way end with `Closed`, and
     /// so does every later one. Closing twice is fine.
     pub fn close(&self) -> Result<()> {
         self.check_fork()?;
-        let parts = &self.inner.parts;
-        parts.closing.close();
-        let shared = parts.shared.clone();
-        let _entered = parts.runtime.enter();
-        tokio::spawn(async move { shared.api.connection().close().await });
+        self.inner.parts.close();
         Ok(())
     }
 
-    fn write(&self, op: Op) -> Result<Written> {
-        self.check_fork()?;
+    fn write(&self, batch: Batch) -> Result<Written> {
         let limits = self.limits()?;
         limits.progress.set(Stage::NotWritten);
-        self.run_within(limits, async move |shared, mut retry| shared.writer.write(&op, &mut retry).await)
+        match self.submit(batch, None, limits)? {
+            Done::Written(written) => Ok(written),
+            Done::Unmet(error, _) => Err(error),
+        }
+    }
+
+    pub(crate) fn submit(&self, batch: Batch, seen: Option<Seen>, limits: Arc<Limits>) -> Result<Done> {
+        self.enqueue(Job::Write { batch, seen }, limits)
+    }
+
+    /// How many groups were written to the map by this process.
+    pub(crate) fn writes(&self) -> u64 {
+        self.inner.parts.map.writer.writes()
+    }
+
+    /// Gives the writer something to do, and waits for it.
+    fn enqueue(&self, job: Job, limits: Arc<Limits>) -> Result<Done> {
+        self.check_fork()?;
+        let parts = &self.inner.parts;
+        let (cached, text_values, budget) = (parts.cache.is_some(), parts.text_values, parts.write_budget);
+        parts.runtime.wait(&limits, &parts.closing, |answer| {
+            let limits = limits.clone();
+            let request = Request { job, cached, text_values, budget, limits, answer };
+            parts.map.writer.enqueue(request, &parts.runtime);
+            || parts.map.writer.someone_left()
+        })
     }
 
     fn read(&self) -> Result<Snapshot> {
-        self.run(async |shared, mut retry| shared.reader.read(&mut retry).await)
+        self.read_within(self.limits()?)
+    }
+
+    fn read_within(&self, limits: Arc<Limits>) -> Result<Snapshot> {
+        self.run(limits, async |map, mut retry| map.reader.read(&mut retry).await)
     }
 
     /// The cache of a cached store, once it is clear that this call may use it.
@@ -246,33 +340,26 @@ impl Store {
         if parts.closing.is_closed() || self.call.is_cancelled() {
             self.limits()?.check(&parts.closing)?;
         }
-        Ok(parts.shared.cache.as_deref())
+        Ok(parts.cache.as_deref())
     }
 
-    fn run<T, W, F>(&self, work: W) -> Result<T>
+    fn run<T, W, F>(&self, limits: Arc<Limits>, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: FnOnce(Arc<Shared>, Retry) -> F,
+        W: FnOnce(Arc<Map>, Retry) -> F,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         self.check_fork()?;
-        self.run_within(self.limits()?, work)
-    }
-
-    fn run_within<T, W, F>(&self, limits: Arc<Limits>, work: W) -> Result<T>
-    where
-        T: Send + 'static,
-        W: FnOnce(Arc<Shared>, Retry) -> F,
-        F: Future<Output = Result<T>> + Send + 'static,
-    {
         let parts = &self.inner.parts;
-        let work = work(parts.shared.clone(), Retry::new(limits.clone()));
+        let work = work(parts.map.clone(), Retry::new(limits.deadline));
+        let bounds = limits.clone();
+        let work = async move { work.await.map_err(|error| bounds.explain(error)) };
         parts.runtime.run(&limits, &parts.closing, work)
     }
 
     fn limits(&self) -> Result<Arc<Limits>> {
         let parts = &self.inner.parts;
-        limits(&self.call, parts.timeout, parts.shared.api.subject())
+        limits(&self.call, parts.timeout, parts.map.api.subject())
     }
 
     fn check_fork(&self) -> Result<()> {
@@ -286,21 +373,27 @@ impl std::fmt::Debug for Store {
     }
 }
 
+impl Parts {
+    /// Ends the calls under way; the connections go with the last store that used them.
+    fn close(&self) {
+        if self.closing.close() && self.map.leave() {
+            let map = self.map.clone();
+            let _entered = self.runtime.enter();
+            tokio::spawn(async move { map.api.connection().close().await });
+        }
+    }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         // In a forked child these parts belong to threads that don't exist
         // there; taking them apart could wait for one of them.
         if self.generation == process::generation() {
+            self.parts.close();
             // SAFETY: dropped once, here.
             unsafe { ManuallyDrop::drop(&mut self.parts) };
         }
     }
-}
-
-fn set(key: &str, value: &[u8], force: bool) -> Result<Op> {
-    let key = Key::new(key)?;
-    check_value(&key, value.len())?;
-    Ok(Op::Set { key, value: Bytes::copy_from_slice(value), force })
 }
 
 fn limits(call: &Call, default: Duration, subject: String) -> Result<Arc<Limits>> {

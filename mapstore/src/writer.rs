@@ -1,197 +1,335 @@
-//! Writes, one at a time: plans one against what is known of the map, sends
-//! it with that revision as its precondition, and goes on from what the
-//! outcome says. Also the only one who changes the cache, so that its states
-//! follow each other as the server's did.
+//! Writes: one group at a time. Whoever calls while one is on its way waits in
+//! the queue; when the way is free all of them go together, as one patch that
+//! carries the revision it was planned on. What the answer, or its absence,
+//! means is [`crate::outcome`]'s; here it is acted upon. Also the only one who
+//! changes the cache, so that its states follow each other as the server's did.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use serde_json::Value as Json;
-use tokio::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use crate::api::{Api, Object, Write};
-use crate::batch::{Base, Op, Patch, Plan, Written, plan, sizes_after};
-use crate::cache::{CacheCell, Side, Snapshot, Version};
+use crate::batch::Written;
+use crate::budget::Leave;
+use crate::cache::{CacheCell, Entries, Snapshot, Version};
+use crate::entry::MAX_OBJECT_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{Stage, Try};
+use crate::group::Group;
+use crate::known::{Ground, Known};
+use crate::limits::Try;
 use crate::outcome::{Verdict, judge};
+use crate::patch::Patch;
+use crate::plan::{Base, Need, plan};
 use crate::process;
+use crate::queue::{Queue, Request};
+use crate::resolve::{Resolved, resolve};
 use crate::retry::{Retry, again, ask};
+use crate::runtime::{Process, Runtime};
 use crate::status::Failure;
+
+/// How often a writer that exceeds the budget looks whether it may go on, and
+/// who has come since.
+const SLOWED: Duration = Duration::from_millis(100);
 
 pub(crate) struct Writer {
     api: Arc<Api>,
-    /// Of a store that reads from memory.
-    cache: Option<Arc<CacheCell>>,
-    text_values: bool,
-    state: Mutex<State>,
+    process: &'static Process,
+    queue: Queue,
+    known: tokio::sync::Mutex<Known>,
+    /// There as long as a store reads from it.
+    cache: Mutex<Weak<CacheCell>>,
+    /// Groups that were written.
+    writes: AtomicU64,
 }
 
-/// What the writer knows of the map, besides the cache.
-#[derive(Default)]
-struct State {
-    /// Without a cache: the version last seen.
-    last: Option<Version>,
-    /// Keys that were found on another side than new ones go to, at `last`.
-    sides: BTreeMap<String, Side>,
-    /// A write was sent and its outcome was not learnt: the cache may be behind.
-    in_doubt: bool,
-    /// Set where patch is refused: whole objects are read and written back.
-    without_patch: Option<Failure>,
-}
-
-impl State {
-    /// The version isn't the map's any more, or nobody knows: look before the next write.
-    fn forget(&mut self) {
-        self.last = None;
-        self.sides.clear();
-    }
-}
-
-/// What one write has learnt on its way.
+/// What one group has learnt on its way.
 #[derive(Default)]
 struct Course {
-    /// A revision wasn't enough to plan on: read the map.
+    /// Planned on the whole map, as it is now.
+    fresh: bool,
+    /// Planned on the whole map, as it was read lately.
     whole: bool,
+    /// Others were faster once: at which revision it was last known.
+    overtaken: Option<Version>,
+    /// How often keys were found on the other side.
+    turned: u32,
     patch_refused: bool,
     update_refused: bool,
 }
 
-/// What one write is planned on.
-struct Ground {
-    base: Base,
-    /// The object to edit, where patch is refused.
-    object: Option<Json>,
+/// How it goes on with a group.
+enum Next {
+    /// Plan again.
+    Plan,
+    /// These can't travel with the others: they go next.
+    Split(Vec<Request>),
 }
 
 impl Writer {
-    pub fn new(api: Arc<Api>, cache: Option<Arc<CacheCell>>, text_values: bool) -> Self {
-        Writer { api, cache, text_values, state: Mutex::default() }
+    pub fn new(api: Arc<Api>, process: &'static Process) -> Self {
+        Writer {
+            api,
+            process,
+            queue: Queue::default(),
+            known: tokio::sync::Mutex::default(),
+            cache: Mutex::default(),
+            writes: AtomicU64::new(0),
+        }
     }
 
-    /// Makes `op` true of the map, whoever else writes.
-    pub async fn write(&self, op: &Op, retry: &mut Retry) -> Result<Written> {
-        let mut state = self.state.lock().await;
-        if retry.is_over() {
-            // Its turn came too late: sent now, it might be applied after the caller was told.
-            return Err(retry.limits().overdue(None));
+    /// Takes a request; it will be answered. Never blocks.
+    pub fn enqueue(self: &Arc<Self>, request: Request, runtime: &Runtime) {
+        if self.queue.push(request) {
+            let _entered = runtime.enter();
+            tokio::spawn(self.clone().drive());
         }
-        let stamp = stamp();
+    }
+
+    /// A caller doesn't wait any more.
+    pub fn someone_left(&self) {
+        self.queue.leave();
+    }
+
+    pub fn writes(&self) -> u64 {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    /// The memory that stores of this map share. What is in it counts only after a refresh.
+    pub fn cache_for_reading(&self) -> Arc<CacheCell> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.upgrade().unwrap_or_else(|| {
+            let fresh = Arc::new(CacheCell::new());
+            *cache = Arc::downgrade(&fresh);
+            fresh
+        })
+    }
+
+    fn cache(&self) -> Option<Arc<CacheCell>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    async fn drive(self: Arc<Self>) {
+        let mut known = self.known.lock().await;
+        let driving = Driving(&self);
+        while let Some(requests) = self.queue.next() {
+            self.commit(&mut known, Group::new(requests)).await;
+        }
+        std::mem::forget(driving);
+    }
+
+    /// Sees a group through, until every member has its answer or is back in the queue.
+    async fn commit(&self, known: &mut Known, mut group: Group) {
+        let mut retry = Retry::new(group.deadline());
         let mut course = Course::default();
         loop {
-            let ground = self.ground(&mut state, &course, retry).await?;
-            let assumed = self.assumed_side(&state, op);
-            match plan(op, &ground.base, assumed, self.text_values, &stamp)? {
-                Plan::Nothing(version) => return Ok(Written::unchanged(version)),
-                Plan::Create => self.create(&mut state, op, retry).await?,
-                Plan::Patch(patch) => {
-                    let applied = self.deliver(&mut state, &mut course, &ground, &patch, retry).await?;
-                    if let Some(version) = applied {
-                        self.record(&mut state, ground.base, &patch, &version);
-                        return Ok(Written::at(version, &patch.base));
-                    }
-                }
+            group.dismiss_those_too_late();
+            if group.is_empty() {
+                return;
+            }
+            match self.attempt(known, &mut course, &mut group, &mut retry).await {
+                Ok(Next::Plan) => {}
+                Ok(Next::Split(later)) => self.queue.put_back(later),
+                Err(error) => return group.fail(&error),
             }
         }
     }
 
-    /// Reads the map into the cache.
-    pub async fn refresh(&self, retry: &mut Retry) -> Result<()> {
-        let mut state = self.state.lock().await;
-        self.reload(&mut state, retry).await
+    async fn attempt(
+        &self,
+        known: &mut Known,
+        course: &mut Course,
+        group: &mut Group,
+        retry: &mut Retry,
+    ) -> Result<Next> {
+        let cache = self.cache();
+        if cache.is_none()
+            && let Some(later) = self.pace(group, known.cost(group.weight())).await
+        {
+            return Ok(Next::Split(later));
+        }
+        course.fresh |= group.has_refresh();
+        let reading = self.ground(known, course, group, cache.as_deref(), retry);
+        let Some(ground) = self.while_wanted(group, reading).await else { return Ok(Next::Plan) };
+        let ground = ground?;
+        group.answer_refreshes();
+        if group.is_empty() {
+            return Ok(Next::Plan);
+        }
+        let plan = match plan(&group.wishes(), &ground.base, ground.fresh, &known.sides, stamp) {
+            Ok(plan) => plan,
+            Err(need) => {
+                course.whole |= need == Need::Whole;
+                course.fresh |= need == Need::Fresh;
+                return Ok(Next::Plan);
+            }
+        };
+        let deferred = group.settle(plan.fates, &ground.base);
+        self.queue.put_back(deferred);
+        let Some(patch) = plan.patch else { return Ok(Next::Plan) };
+        let cost = plan.totals.map_or_else(|| known.cost(group.weight()), |totals| totals.object);
+        if cache.is_some()
+            && let Some(later) = self.pace(group, cost).await
+        {
+            return Ok(Next::Split(later));
+        }
+        if ground.is_missing() {
+            return self.create(known, course, group, &patch, retry).await;
+        }
+        self.deliver(known, course, group, Planned { ground, patch, cost }, retry).await
     }
 
-    async fn ground(&self, state: &mut State, course: &Course, retry: &mut Retry) -> Result<Ground> {
-        if state.without_patch.is_some() {
+    /// Goes on as long as one of the callers waits.
+    async fn while_wanted<T>(&self, group: &Group, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.queue.all_gone(group.requests()) => None,
+        }
+    }
+
+    /// Reads what the group needs to know of the map.
+    async fn ground(
+        &self,
+        known: &mut Known,
+        course: &Course,
+        group: &Group,
+        cache: Option<&CacheCell>,
+        retry: &mut Retry,
+    ) -> Result<Ground> {
+        if known.without_patch.is_some() {
             let object = ask(&self.api, retry, "get", |at| self.api.read_object(at)).await?;
-            let (base, object) = match object {
+            let (map, object) = match object {
                 Some(Object { json, snapshot }) => (snapshot, Some(json)),
                 None => (Snapshot::missing(), None),
             };
-            self.know(state, base.clone());
-            return Ok(Ground { base: Base::Whole(base), object });
+            self.learn(known, &map);
+            return Ok(Ground { base: Base::Whole(map), fresh: true, object });
         }
-        if course.whole && self.cache.is_none() {
-            let snapshot = ask(&self.api, retry, "get", |at| self.api.read(at)).await?;
-            return Ok(Ground { base: Base::Whole(snapshot), object: None });
-        }
-        if state.in_doubt && self.cache.is_some() {
-            self.reload(state, retry).await?;
-        }
-        let base = match (&self.cache, &state.last) {
-            (Some(cache), _) => Base::Whole(cache.load()),
-            (None, Some(version)) => Base::Version(version.clone()),
-            (None, None) => {
-                state.last = ask(&self.api, retry, "get", |at| self.api.look(at)).await?;
-                state.last.clone().map_or(Base::Missing, Base::Version)
+        if let Some(cache) = cache {
+            let fresh = course.fresh || cache.is_behind();
+            if fresh {
+                self.read(known, retry).await?;
             }
-        };
-        Ok(Ground { base, object: None })
+            return Ok(Ground::whole(cache.load(), fresh));
+        }
+        if course.fresh {
+            return Ok(Ground::whole(self.read(known, retry).await?, true));
+        }
+        if course.overtaken.is_some() && !course.whole {
+            return Ok(Ground::part(Base::Blind));
+        }
+        match known.usable() {
+            Some(version) if !course.whole => Ok(Ground::part(Base::Version(version.clone()))),
+            _ => match group.seen(self.writes()) {
+                Some(map) if course.overtaken.is_none() => Ok(Ground::whole(map, false)),
+                _ => Ok(Ground::whole(self.read(known, retry).await?, true)),
+            },
+        }
     }
 
-    /// Sends a patch until its outcome is known. `None`: it was not applied and
-    /// has to be planned anew.
+    /// Reads the map, also into the cache.
+    async fn read(&self, known: &mut Known, retry: &mut Retry) -> Result<Snapshot> {
+        let map = ask(&self.api, retry, "get", |at| self.api.read(at)).await?;
+        self.learn(known, &map);
+        Ok(map)
+    }
+
+    /// What the map is just now.
+    fn learn(&self, known: &mut Known, map: &Snapshot) {
+        known.learn(map);
+        if let Some(cache) = self.cache() {
+            cache.apply(|_| map.clone());
+        }
+    }
+
+    /// Nobody knows what the map is, or soon will be.
+    fn forget(&self, known: &mut Known) {
+        known.forget();
+        if let Some(cache) = self.cache() {
+            cache.fall_behind();
+        }
+    }
+
+    /// Sends a patch until its outcome is known, and answers the group if that is the end of it.
     async fn deliver(
         &self,
-        state: &mut State,
+        known: &mut Known,
         course: &mut Course,
-        ground: &Ground,
-        patch: &Patch,
+        group: &mut Group,
+        planned: Planned,
         retry: &mut Retry,
-    ) -> Result<Option<Version>> {
-        let progress = retry.limits().progress.clone();
+    ) -> Result<Next> {
+        let Planned { ground, patch, cost } = planned;
         let mut in_doubt = false;
         loop {
             let at = retry.next_try();
-            if !progress.begin() {
-                return Err(retry.limits().overdue(None));
+            if !in_doubt && !group.begin() {
+                return Ok(Next::Plan);
             }
-            // Before the request, and for whoever comes next if this call ends in the middle of it.
-            state.in_doubt = true;
-            let verdict = judge(self.send(at, ground, patch).await, in_doubt);
+            let Some(answer) = self.while_wanted(group, self.send(at, &ground, &patch)).await else {
+                self.leave_in_doubt(known, cost);
+                return Ok(Next::Plan);
+            };
+            let verdict = judge(answer, in_doubt);
             in_doubt |= matches!(verdict, Verdict::InDoubt(_));
             // What is applied stays in flight until the caller has the answer: it may be going just now.
             if !in_doubt && !matches!(verdict, Verdict::Applied(_)) {
-                progress.set(Stage::NotWritten);
-                state.in_doubt = false;
+                group.was_not_written();
             }
-            match verdict {
+            let failure = match verdict {
                 Verdict::Applied(version) => {
-                    state.in_doubt = false;
-                    return Ok(Some(version));
+                    self.record(known, ground.base, &patch, cost, &version);
+                    return Ok(applied(group, &patch, version));
                 }
                 Verdict::Stale => {
-                    self.rebase(state, retry).await?;
-                    return Ok(None);
+                    return self.overtaken(known, course, &ground, retry).await.map(|()| Next::Plan);
                 }
                 Verdict::Missing => {
-                    state.forget();
-                    self.know(state, Snapshot::missing());
-                    return Ok(None);
+                    self.learn(known, &Snapshot::missing());
+                    return Ok(Next::Plan);
                 }
-                Verdict::OtherSide(failure) => {
-                    return self.other_side(state, ground, patch, failure).map(|()| None);
-                }
-                Verdict::NotAllowed(failure) => {
-                    return self.not_allowed(state, course, ground, failure).map(|()| None);
-                }
-                Verdict::Again(failure) => again(&self.api, retry, failure, verb(ground)).await?,
-                Verdict::InDoubt(failure) => {
-                    if !retry.pause(Some(&failure)).await {
-                        state.forget();
-                        return Err(retry.limits().overdue(Some(&self.api.error(failure, verb(ground)))));
+                Verdict::OtherSide(failure) => return self.other_side(known, course, &patch, failure),
+                Verdict::NotAllowed(failure) => return self.not_allowed(known, course, &ground, failure),
+                Verdict::Again(failure) => {
+                    if let Err(error) = again(&self.api, retry, failure, verb(&ground)).await {
+                        return Err(self.give_up(known, in_doubt, cost, error));
                     }
+                    continue;
                 }
-                Verdict::Refused(failure) if !course.whole && needs_the_map(ground, &failure) => {
+                Verdict::Refused(failure) if needs_the_map(course, &ground, &failure) => {
                     course.whole = true;
-                    return Ok(None);
+                    return Ok(Next::Plan);
                 }
-                Verdict::Refused(failure) => return Err(self.refused(ground, patch, failure, retry)),
-                Verdict::Unknown(failure) => {
-                    state.forget();
-                    return Err(self.unknown(failure, verb(ground)));
+                Verdict::Refused(failure) => {
+                    return self.split(group, &failure).ok_or_else(|| self.refused(&ground, &patch, failure));
                 }
-            }
+                // With a revision the same again tells, and does no harm.
+                Verdict::InDoubt(failure) if patch.base.is_some() => {
+                    if retry.pause(Some(&failure)).await {
+                        continue;
+                    }
+                    let error = self.api.error(failure, verb(&ground));
+                    return Err(self.give_up(known, true, cost, error));
+                }
+                Verdict::InDoubt(failure) | Verdict::Traced(failure) => failure,
+            };
+            let since = patch.base.as_ref().or(course.overtaken.as_ref());
+            let resolving = resolve(&self.api, &patch, since, retry);
+            let resolved = self.while_wanted(group, resolving).await.unwrap_or(Resolved::Unknown);
+            return match resolved {
+                Resolved::Applied(version) => {
+                    self.record(known, ground.base, &patch, cost, &version);
+                    self.forget(known);
+                    Ok(applied(group, &patch, version))
+                }
+                Resolved::NotApplied => {
+                    group.was_not_written();
+                    self.overtaken(known, course, &ground, retry).await.map(|()| Next::Plan)
+                }
+                Resolved::Unknown => {
+                    let error = self.unknown(failure, verb(&ground));
+                    Err(self.give_up(known, true, cost, error))
+                }
+            };
         }
     }
 
@@ -202,69 +340,74 @@ impl Writer {
                 patch.edit(&mut object);
                 self.api.replace(at, &object).await
             }
-            None => {
-                let whole = matches!(ground.base, Base::Whole(_));
-                self.api.patch(at, &patch.to_strategic(whole)).await
-            }
+            None => self.api.patch(at, &patch.to_strategic()).await,
         }
     }
 
-    /// Somebody else wrote: what was known is out of date.
-    async fn rebase(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
-        state.forget();
-        if !retry.pause(None).await {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                self.api.subject(),
-                format!("other writers were faster for {:?}; nothing was written", retry.limits().timeout),
-            ));
+    /// Somebody else wrote. Without a condition it doesn't matter what: the
+    /// next try goes whatever the revision, so that nobody starves. Otherwise
+    /// it is planned anew.
+    async fn overtaken(
+        &self,
+        known: &mut Known,
+        course: &mut Course,
+        ground: &Ground,
+        retry: &mut Retry,
+    ) -> Result<()> {
+        let stale = ground.base.version().cloned();
+        self.forget(known);
+        let blind = self.cache().is_none() && !course.whole && !course.fresh && known.without_patch.is_none();
+        let first = course.overtaken.is_none();
+        course.overtaken = stale.or(course.overtaken.take());
+        if (blind && first) || retry.yield_to_others().await {
+            return Ok(());
         }
-        if self.cache.is_some() && state.without_patch.is_none() {
-            self.reload(state, retry).await?;
-        }
-        Ok(())
-    }
-
-    async fn reload(&self, state: &mut State, retry: &mut Retry) -> Result<()> {
-        let snapshot = ask(&self.api, retry, "get", |at| self.api.read(at)).await?;
-        self.know(state, snapshot);
-        Ok(())
-    }
-
-    /// What the map is just now: a cache is no longer behind.
-    fn know(&self, state: &mut State, snapshot: Snapshot) {
-        state.in_doubt = false;
-        if let Some(cache) = &self.cache {
-            cache.apply(|_| snapshot);
-        }
+        Err(Error::new(
+            ErrorKind::Conflict,
+            self.api.subject(),
+            "other writers were faster until the deadline; nothing was written",
+        ))
     }
 
     /// The map doesn't exist: make it. What is there afterwards, ours or another
     /// writer's, is found out by planning again.
-    async fn create(&self, state: &mut State, op: &Op, retry: &mut Retry) -> Result<()> {
-        let failure = match self.try_create(op, retry).await {
+    async fn create(
+        &self,
+        known: &mut Known,
+        course: &mut Course,
+        group: &mut Group,
+        patch: &Patch,
+        retry: &mut Retry,
+    ) -> Result<Next> {
+        let creating = self.try_create(patch, retry);
+        let Some(created) = self.while_wanted(group, creating).await else { return Ok(Next::Plan) };
+        let failure = match created {
             Ok(version) => {
-                self.know(state, Snapshot::new(version.clone(), BTreeMap::new()));
-                state.last = Some(version);
-                return Ok(());
+                self.learn(known, &Snapshot::new(version, Entries::default()));
+                return Ok(Next::Plan);
             }
             Err(failure) => failure,
         };
         if let Failure::Refused(refusal) = &failure {
             // Quota and a terminating namespace refuse before they look whether it exists.
             let may_exist = refusal.already_exists() || (refusal.code == 403 && !refusal.not_authorized());
-            if may_exist && ask(&self.api, retry, "get", |at| self.api.look(at)).await?.is_some() {
-                return self.rebase(state, retry).await;
+            if may_exist && self.read(known, retry).await?.version().is_some() {
+                course.fresh = true;
+                return Ok(Next::Plan);
+            }
+            if let Some(next) = self.split(group, &failure) {
+                return Ok(next);
             }
         }
-        again(&self.api, retry, failure, "create").await
+        again(&self.api, retry, failure, "create").await.map(|()| Next::Plan)
     }
 
     /// Asks first what the server would say to the whole: a value that it
     /// refuses must not leave an empty map behind. The map itself is made empty,
     /// so that making it twice does no harm.
-    async fn try_create(&self, op: &Op, retry: &mut Retry) -> Result<Version, Failure> {
-        let whole = op.made_of(self.api.bare_object(), self.text_values);
+    async fn try_create(&self, patch: &Patch, retry: &mut Retry) -> Result<Version, Failure> {
+        let mut whole = self.api.bare_object();
+        patch.edit(&mut whole);
         match self.api.rehearse(retry.next_try(), Write::Create, &whole).await {
             Err(Failure::Refused(refusal)) if refusal.no_dry_run() => {}
             rehearsed => rehearsed?,
@@ -272,62 +415,51 @@ impl Writer {
         self.api.create(retry.next_try()).await
     }
 
-    fn record(&self, state: &mut State, base: Base, patch: &Patch, version: &Version) {
-        match patch.op() {
-            Op::Set { key, .. } if patch.assumes_side() => {
-                let usual = patch.op().new_side(self.text_values);
-                if patch.side() == usual {
-                    state.sides.remove(key.as_str());
-                } else {
-                    state.sides.insert(key.as_str().to_owned(), patch.side());
-                }
-            }
-            Op::Set { key, .. } | Op::Delete { key } => {
-                state.sides.remove(key.as_str());
-            }
-            Op::Truncate => state.sides.clear(),
+    fn record(&self, known: &mut Known, base: Base, patch: &Patch, cost: u64, version: &Version) {
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        if base.version().is_none_or(|base| base.revision != version.revision) {
+            self.process.budget.spend(cost, Instant::now());
         }
-        state.last = Some(version.clone());
-        if let (Some(cache), Base::Whole(base)) = (&self.cache, base) {
+        known.record(patch, version);
+        if let (Some(cache), Base::Whole(map)) = (self.cache(), base) {
             cache.apply(|old| {
                 // Without this reference the index is changed in place.
                 drop(old);
-                base.changed(version.clone(), |entries| patch.op().apply(patch.side(), entries))
+                map.changed(version.clone(), |entries| patch.apply(entries))
             });
         }
     }
 
-    fn assumed_side(&self, state: &State, op: &Op) -> Side {
-        let known = op.key().and_then(|key| state.sides.get(key.as_str()));
-        known.copied().unwrap_or_else(|| op.new_side(self.text_values))
-    }
-
-    /// The key was found in the other of the two maps; remembered for the next
-    /// plan. Twice at one revision can't be.
-    fn other_side(&self, state: &mut State, ground: &Ground, patch: &Patch, failure: Failure) -> Result<()> {
-        let Some(key) = patch
-            .op()
-            .key()
-            .filter(|key| matches!(ground.base, Base::Version(_)) && !state.sides.contains_key(key.as_str()))
-        else {
-            return Err(self.api.error(failure, verb(ground)));
-        };
-        let side = if patch.side() == Side::Text { Side::Binary } else { Side::Text };
-        state.sides.insert(key.as_str().to_owned(), side);
-        Ok(())
+    /// Keys were found in the other of the two maps; remembered for the next
+    /// plan. If that doesn't explain the refusal, the whole map will.
+    fn other_side(
+        &self,
+        known: &mut Known,
+        course: &mut Course,
+        patch: &Patch,
+        failure: Failure,
+    ) -> Result<Next> {
+        let Failure::Refused(refusal) = &failure else { return Err(self.api.error(failure, "patch")) };
+        if course.whole {
+            return Err(self.api.error(failure, "patch"));
+        }
+        // Twice is somebody who moves keys; more often is nothing that guessing helps against.
+        course.turned += 1;
+        course.whole = !known.turn(&refusal.keys_on_other_side(), patch) || course.turned > 3;
+        Ok(Next::Plan)
     }
 
     /// The Role may grant update instead of patch, as the Go package's does.
     /// What was refused in an earlier call may be granted by now.
     fn not_allowed(
         &self,
-        state: &mut State,
+        known: &mut Known,
         course: &mut Course,
         ground: &Ground,
         failure: Failure,
-    ) -> Result<()> {
+    ) -> Result<Next> {
         let by_update = ground.object.is_some();
-        let refused = if by_update { state.without_patch.take().unwrap_or(failure) } else { failure };
+        let refused = if by_update { known.without_patch.take().unwrap_or(failure) } else { failure };
         let both = if by_update { course.patch_refused } else { course.update_refused };
         if both {
             return Err(self.api.error(refused, "patch"));
@@ -336,24 +468,41 @@ impl Writer {
             course.update_refused = true;
         } else {
             course.patch_refused = true;
-            state.without_patch = Some(refused);
+            known.without_patch = Some(refused);
         }
-        Ok(())
+        Ok(Next::Plan)
+    }
+
+    /// A refusal that may be due to one member only: half of them go alone, so
+    /// that it is found in a few steps.
+    fn split(&self, group: &mut Group, failure: &Failure) -> Option<Next> {
+        let Failure::Refused(refusal) = failure else { return None };
+        (group.len() > 1 && refusal.minds_the_content()).then(|| Next::Split(group.second_half()))
     }
 
     /// A refusal for good. One of the size gets its numbers, where the map is known.
-    fn refused(&self, ground: &Ground, patch: &Patch, failure: Failure, retry: &Retry) -> Error {
-        if let (Failure::Refused(refusal), Base::Whole(base)) = (&failure, &ground.base)
+    fn refused(&self, ground: &Ground, patch: &Patch, failure: Failure) -> Error {
+        if let (Failure::Refused(refusal), Base::Whole(map)) = (&failure, &ground.base)
             && refusal.too_large()
+            && let Some(version) = map.version()
         {
-            let (values, object) = sizes_after(patch.op(), base);
-            return refusal.too_large_error(&self.api.subject(), values, object);
+            let after = map.clone().changed(version.clone(), |entries| patch.apply(entries)).totals();
+            return refusal.too_large_error(&self.api.subject(), after.values, after.object);
         }
-        match self.api.error(failure, verb(ground)) {
-            // Of a credential plugin, say: nothing was sent.
-            late if late.kind() == ErrorKind::Deadline => retry.limits().overdue(Some(&late)),
-            error => error,
+        self.api.error(failure, verb(ground))
+    }
+
+    /// The group ends without an answer.
+    fn give_up(&self, known: &mut Known, in_doubt: bool, cost: u64, error: Error) -> Error {
+        if in_doubt {
+            self.leave_in_doubt(known, cost);
         }
+        error
+    }
+
+    fn leave_in_doubt(&self, known: &mut Known, cost: u64) {
+        self.process.budget.spend(cost, Instant::now());
+        self.forget(known);
     }
 
     fn unknown(&self, failure: Failure, verb: &str) -> Error {
@@ -362,22 +511,85 @@ impl Writer {
             ErrorKind::OutcomeUnknown,
             self.api.subject(),
             format!(
-                "the write got no answer, and asking again can't tell whether it was applied ({later}); \
-                 refresh and read before writing again"
+                "the write got no answer, and what the server tells of the map since doesn't show whether it \
+                 was applied ({later}); refresh and read before writing again"
             ),
         )
     }
+
+    /// Waits, or refuses, if this process has had too much stored lately. The
+    /// members come back: they have to wait in the queue, where others join them.
+    async fn pace(&self, group: &mut Group, cost: u64) -> Option<Vec<Request>> {
+        let now = Instant::now();
+        let cost = cost.min(MAX_OBJECT_BYTES);
+        let until = match self.process.budget.ask(cost, group.budget()?, now) {
+            Leave::Now => return None,
+            Leave::At(until) | Leave::Exhausted { until, .. } => until,
+        };
+        let used = self.process.budget.used(now);
+        group.refuse_before(until, |limit| overloaded(&self.api.subject(), used, limit, until - now));
+        if !group.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep_until((now + SLOWED).min(until).into()) => {}
+                () = self.queue.all_gone(group.requests()) => {}
+            }
+        }
+        Some(group.take_all())
+    }
+}
+
+/// A group, planned.
+struct Planned {
+    ground: Ground,
+    patch: Patch,
+    /// Bytes that it has stored.
+    cost: u64,
+}
+
+/// If the one who drives is gone, those who wait must not wait for ever.
+struct Driving<'a>(&'a Writer);
+
+impl Drop for Driving<'_> {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+        if let Some(cache) = self.0.cache() {
+            cache.fall_behind();
+        }
+    }
+}
+
+/// The API server writes nothing if nothing changes: then the revision is the base's.
+fn applied(group: &mut Group, patch: &Patch, version: Version) -> Next {
+    let moved = patch.base.as_ref().is_none_or(|base| base.revision != version.revision);
+    group.succeed(|changed| Written {
+        revision: Some(version.revision.clone()),
+        changed: changed.unwrap_or(moved),
+    });
+    Next::Plan
 }
 
 /// Whether the refusal depends on what else is in the map, of which only the
 /// revision is known: its sizes, or whether the write would change anything.
-fn needs_the_map(ground: &Ground, failure: &Failure) -> bool {
+fn needs_the_map(course: &Course, ground: &Ground, failure: &Failure) -> bool {
     let Failure::Refused(refusal) = failure else { return false };
-    matches!(ground.base, Base::Version(_)) && (refusal.too_large() || refusal.immutable())
+    !course.whole && ground.base.whole().is_none() && (refusal.too_large() || refusal.immutable())
 }
 
 fn verb(ground: &Ground) -> &'static str {
     if ground.object.is_some() { "update" } else { "patch" }
+}
+
+fn overloaded(subject: &str, used: u64, limit: u64, wait: Duration) -> Error {
+    Error::new(
+        ErrorKind::Overloaded,
+        subject,
+        format!(
+            "this process has had {used} bytes stored in five minutes, of {limit} that its write budget allows; \
+             the next write can go in {} s. Nothing was written: write less often, keep large maps for what \
+             changes rarely, or raise the budget",
+            wait.as_secs() + 1
+        ),
+    )
 }
 
 /// 96 random bits: no two writes of any process share one.

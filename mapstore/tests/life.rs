@@ -386,7 +386,7 @@ fn a_plugin_that_prints_does_not_show() {
         let site = Site::dev();
         let token = site.sections().user["token"].as_str().unwrap().to_owned();
         let script = format!(
-            "echo visible-complaint >&2; cat; grep -q 'SigBlk:.0*$' /proc/$$/status || exit 9; \
+            "echo visible-complaint >&2; cat; grep -q 'SigBlk:.0*$' /proc/self/status || exit 9; \
              echo '{{\"status\":{{\"token\":\"{token}\"}}}}'"
         );
         let kubeconfig = site.kubeconfig("plugin", None, Some(plugin(&script)));

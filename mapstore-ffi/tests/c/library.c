@@ -51,7 +51,9 @@ static void structs_have_their_layout(void) {
     CHECK(offsetof(mapstore_usage_t, value_limit) == 24);
     CHECK(offsetof(mapstore_usage_t, object_bytes) == 32);
     CHECK(offsetof(mapstore_usage_t, object_limit) == 40);
-    CHECK(offsetof(mapstore_usage_t, reserved) == 48);
+    CHECK(offsetof(mapstore_usage_t, budget_used) == 48);
+    CHECK(offsetof(mapstore_usage_t, budget_limit) == 56);
+    CHECK(offsetof(mapstore_usage_t, reserved) == 64);
 }
 
 int main(void) {

@@ -75,7 +75,9 @@ static void operations_refuse_a_null_store(void) {
     int32_t present = 7;
     char buffer[4] = "abc";
     mapstore_written_t written = {"r", 7, 7};
-    mapstore_usage_t usage = {7, 7, 7, 7, 7, 7, {7}};
+    mapstore_usage_t usage = {7, 7, 7, 7, 7, 7, 7, 7, {7}};
+    mapstore_batch_t *batch = mapstore_batch_new();
+    UNTOUCHED(mapstore_update_t, update);
     INVALID("store: it is NULL", mapstore_get(NULL, NULL, Z("k"), &value, &error));
     INVALID("store: it is NULL", mapstore_get_into(NULL, NULL, Z("k"), buffer, 4, &len, &error));
     INVALID("store: it is NULL", mapstore_contains(NULL, NULL, Z("k"), &present, &error));
@@ -86,12 +88,18 @@ static void operations_refuse_a_null_store(void) {
     INVALID("store: it is NULL", mapstore_force_set(NULL, NULL, Z("k"), "v", 1, &written, &error));
     INVALID("store: it is NULL", mapstore_delete(NULL, NULL, Z("k"), &written, &error));
     INVALID("store: it is NULL", mapstore_truncate(NULL, NULL, &written, &error));
+    INVALID("store: it is NULL", mapstore_apply(NULL, NULL, batch, &written, &error));
+    INVALID("store: it is NULL",
+            mapstore_compare_and_set(NULL, NULL, Z("k"), NULL, 0, "v", 1, &written, &error));
+    INVALID("store: it is NULL", mapstore_update_begin(NULL, NULL, Z("k"), &update, &error));
     INVALID("store: it is NULL", mapstore_refresh(NULL, NULL, &error));
     INVALID("store: it is NULL", mapstore_usage(NULL, NULL, &usage, &error));
     INVALID("store: it is NULL", mapstore_close(NULL, &error));
     STILL(value);
     STILL(keys);
     STILL(snapshot);
+    STILL(update);
+    mapstore_batch_free(batch);
     CHECK(len == 7 && present == 7 && strcmp(buffer, "abc") == 0);
     CHECK(written.changed == 7 && written.reserved == 7 && strcmp(written.revision, "r") == 0);
     CHECK(usage.keys == 7 && usage.reserved[0] == 7);
@@ -110,7 +118,45 @@ static void operations_refuse_null_outputs(mapstore_store_t *store) {
     INVALID("keys: it is NULL", mapstore_keys(store, NULL, NULL, &error));
     INVALID("snapshot: it is NULL", mapstore_snapshot(store, NULL, NULL, &error));
     INVALID("usage: it is NULL", mapstore_usage(store, NULL, NULL, &error));
+    INVALID("batch: it is NULL", mapstore_apply(store, NULL, NULL, NULL, &error));
+    INVALID("update: it is NULL", mapstore_update_begin(store, NULL, Z("k"), NULL, &error));
+    INVALID("value: it is NULL, but its length is 1",
+            mapstore_compare_and_set(store, NULL, Z("k"), NULL, 1, "v", 1, NULL, &error));
+    INVALID("value: it is NULL, but its length is 1",
+            mapstore_compare_and_set(store, NULL, Z("k"), "v", 1, NULL, 1, NULL, &error));
     CHECK(len == 7);
+}
+
+static void batches_and_updates_refuse_null(void) {
+    mapstore_batch_t *batch = mapstore_batch_new();
+    const void *value = "x";
+    size_t len = 7;
+    int32_t done = 7;
+    CHECK(batch != NULL);
+    INVALID("batch: it is NULL", mapstore_batch_set(NULL, Z("k"), "v", 1, &error));
+    INVALID("batch: it is NULL", mapstore_batch_force_set(NULL, Z("k"), "v", 1, &error));
+    INVALID("batch: it is NULL", mapstore_batch_delete(NULL, Z("k"), &error));
+    INVALID("batch: it is NULL", mapstore_batch_truncate(NULL, &error));
+    INVALID("batch: it is NULL", mapstore_batch_if_absent(NULL, Z("k"), &error));
+    INVALID("batch: it is NULL", mapstore_batch_if_present(NULL, Z("k"), &error));
+    INVALID("batch: it is NULL", mapstore_batch_if_equals(NULL, Z("k"), "v", 1, &error));
+    INVALID("batch: it is NULL", mapstore_batch_if_revision(NULL, Z("1"), &error));
+    INVALID("key: it is NULL", mapstore_batch_set(batch, NULL, 0, "v", 1, &error));
+    INVALID("value: it is NULL", mapstore_batch_set(batch, Z("k"), NULL, 1, &error));
+    INVALID("value: it is NULL", mapstore_batch_if_equals(batch, Z("k"), NULL, 1, &error));
+    INVALID("revision: it is NULL", mapstore_batch_if_revision(batch, NULL, 0, &error));
+    INVALID("revision \"\"", mapstore_batch_if_revision(batch, Z(""), &error));
+    INVALID("revision \"0\"", mapstore_batch_if_revision(batch, Z("0"), &error));
+    INVALID("key \"a b\"", mapstore_batch_delete(batch, Z("a b"), &error));
+    OK(mapstore_batch_set(batch, Z("k"), NULL, 0, &error));
+    OK(mapstore_batch_truncate(batch, &error));
+    INVALID("update: it is NULL", mapstore_update_value(NULL, &value, &len, &error));
+    INVALID("update: it is NULL", mapstore_update_commit(NULL, "v", 1, &done, NULL, &error));
+    CHECK(len == 7 && done == 7 && strcmp(value, "x") == 0);
+    INVALID("options: it is NULL", mapstore_options_set_write_budget(NULL, MAPSTORE_UNLIMITED, &error));
+    mapstore_batch_free(batch);
+    mapstore_batch_free(NULL);
+    mapstore_update_free(NULL);
 }
 
 /* Each way a key can be wrong, in each function that takes one. */
@@ -191,6 +237,7 @@ int main(void) {
     INVALID("snapshot: it is NULL", mapstore_snapshot_get(NULL, Z("k"), NULL, NULL, &error));
     open_refuses_null();
     operations_refuse_a_null_store();
+    batches_and_updates_refuse_null();
     store = open_nowhere();
     operations_refuse_null_outputs(store);
     operations_refuse_bad_keys(store);

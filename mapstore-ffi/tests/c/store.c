@@ -77,7 +77,8 @@ static void reads_give_what_was_written(mapstore_store_t *store) {
     CHECK(usage.keys == 3 && usage.key_bytes == 7 && usage.value_bytes == 6);
     CHECK(usage.value_limit == MAPSTORE_MAX_VALUES_BYTES);
     CHECK(usage.object_bytes > 13 && usage.object_limit == MAPSTORE_MAX_OBJECT_BYTES);
-    for (i = 0; i < 6; i++)
+    CHECK(usage.budget_used > 0 && usage.budget_limit == 128 << 20);
+    for (i = 0; i < 4; i++)
         CHECK(usage.reserved[i] == 0);
 }
 
@@ -161,6 +162,67 @@ static void another_store_sees_it(mapstore_store_t *store, const char *kubeconfi
     mapstore_store_free(other);
 }
 
+static void batches_are_all_or_nothing(mapstore_store_t *store) {
+    mapstore_batch_t *batch = mapstore_batch_new();
+    mapstore_written_t later;
+    OK(mapstore_truncate(store, NULL, NULL, &error));
+    OK(mapstore_batch_if_absent(batch, Z("lock"), &error));
+    OK(mapstore_batch_set(batch, Z("lock"), "me", 2, &error));
+    OK(mapstore_batch_force_set(batch, Z("old"), "", 0, &error));
+    OK(mapstore_batch_delete(batch, Z("old"), &error));
+    OK(mapstore_apply(store, NULL, batch, &written, &error));
+    CHECK(written.changed == 1);
+    EXPECT(MAPSTORE_CONFLICT, mapstore_apply(store, NULL, batch, &later, &error));
+    CHECK_TEXT(last_subject, "lock");
+    mapstore_batch_free(batch);
+
+    batch = mapstore_batch_new();
+    OK(mapstore_batch_if_revision(batch, Z(written.revision), &error));
+    OK(mapstore_batch_if_present(batch, Z("lock"), &error));
+    OK(mapstore_batch_if_equals(batch, Z("lock"), "me", 2, &error));
+    OK(mapstore_batch_truncate(batch, &error));
+    OK(mapstore_batch_set(batch, Z("only"), "1", 1, &error));
+    OK(mapstore_apply(store, NULL, batch, &later, &error));
+    CHECK(later.changed == 1 && strcmp(later.revision, written.revision) != 0);
+    EXPECT(MAPSTORE_CONFLICT, mapstore_apply(store, NULL, batch, NULL, &error));
+    mapstore_batch_free(batch);
+}
+
+static void a_swap_needs_the_expected_value(mapstore_store_t *store) {
+    mapstore_value_t *value = NULL;
+    OK(mapstore_compare_and_set(store, NULL, Z("s"), NULL, MAPSTORE_ABSENT, "1", 1, NULL, &error));
+    EXPECT(MAPSTORE_CONFLICT,
+           mapstore_compare_and_set(store, NULL, Z("s"), NULL, MAPSTORE_ABSENT, "2", 1, NULL, &error));
+    EXPECT(MAPSTORE_CONFLICT, mapstore_compare_and_set(store, NULL, Z("s"), "2", 1, "3", 1, NULL, &error));
+    OK(mapstore_compare_and_set(store, NULL, Z("s"), "1", 1, NULL, MAPSTORE_ABSENT, NULL, &error));
+    OK(mapstore_get(store, NULL, Z("s"), &value, &error));
+    CHECK(value == NULL);
+}
+
+/* Somebody else is faster once; the second commit goes through. */
+static void an_update_goes_on_from_the_newer_value(mapstore_store_t *store) {
+    mapstore_update_t *update = NULL;
+    const void *value = "untouched";
+    size_t len = 7;
+    int32_t done = 7;
+    OK(mapstore_delete(store, NULL, Z("n"), NULL, &error));
+    OK(mapstore_update_begin(store, NULL, Z("n"), &update, &error));
+    OK(mapstore_update_value(update, &value, &len, &error));
+    CHECK(value == NULL && len == MAPSTORE_ABSENT);
+    OK(mapstore_set(store, NULL, Z("n"), "theirs", 6, NULL, &error));
+    OK(mapstore_update_commit(update, "mine", 4, &done, &written, &error));
+    CHECK(done == 0);
+    OK(mapstore_update_value(update, &value, &len, &error));
+    CHECK(len == 6 && memcmp(value, "theirs", 6) == 0);
+    OK(mapstore_update_commit(update, "mine", 4, &done, &written, &error));
+    CHECK(done == 1 && written.changed == 1);
+    mapstore_update_free(update);
+    OK(mapstore_update_begin(store, NULL, Z("n"), &update, &error));
+    OK(mapstore_update_commit(update, NULL, MAPSTORE_ABSENT, &done, NULL, &error));
+    CHECK(done == 1);
+    mapstore_update_free(update);
+}
+
 static void everything(const char *kubeconfig, int32_t cache) {
     mapstore_options_t *options = options_for(kubeconfig, cache);
     mapstore_store_t *store = open_store(NAME, kubeconfig, cache);
@@ -183,6 +245,9 @@ static void everything(const char *kubeconfig, int32_t cache) {
     CHECK(written.changed == 1);
     OK(mapstore_truncate(store, NULL, &written, &error));
     CHECK(written.changed == 0);
+    batches_are_all_or_nothing(store);
+    a_swap_needs_the_expected_value(store);
+    an_update_goes_on_from_the_newer_value(store);
     OK(mapstore_close(store, &error));
     mapstore_store_free(store);
     /* It needs no store. */

@@ -69,6 +69,11 @@ impl Gate {
         self.state.lost_answers.store(count, Ordering::SeqCst);
     }
 
+    /// How many of them weren't said yet.
+    pub fn still_to_lose(&self) -> usize {
+        self.state.lost_answers.load(Ordering::SeqCst)
+    }
+
     pub fn cut_existing(&self) {
         for stream in self.state.streams.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);

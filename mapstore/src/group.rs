@@ -1,0 +1,155 @@
+//! The calls that travel together, and their answers.
+
+use std::time::Instant;
+
+use crate::batch::Written;
+use crate::cache::Snapshot;
+use crate::error::Error;
+use crate::limits::Stage;
+use crate::plan::{Base, Fate, Wish};
+use crate::queue::{Done, Job, Request};
+
+/// In the order in which they came.
+pub(crate) struct Group {
+    requests: Vec<Request>,
+    /// Whether each changes anything, as far as the plan can tell.
+    changed: Vec<Option<bool>>,
+}
+
+impl Group {
+    pub fn new(requests: Vec<Request>) -> Self {
+        Group { requests, changed: Vec::new() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    pub fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+
+    /// The latest of the members' deadlines: a member with an earlier one stops waiting by itself.
+    pub fn deadline(&self) -> Instant {
+        self.requests.iter().map(|request| request.limits.deadline).max().unwrap_or_else(Instant::now)
+    }
+
+    /// Bytes of the values to be stored.
+    pub fn weight(&self) -> u64 {
+        self.requests.iter().map(Request::weight).sum()
+    }
+
+    /// What the most generous of the writing members allows to have stored.
+    pub fn budget(&self) -> Option<u64> {
+        let writes = self.requests.iter().filter(|request| request.batch().is_some());
+        writes.map(|request| request.budget).max()
+    }
+
+    pub fn has_refresh(&self) -> bool {
+        self.requests.iter().any(|request| request.batch().is_none())
+    }
+
+    /// A map that a member has read when `writes` groups had been written: none was since.
+    pub fn seen(&self, writes: u64) -> Option<Snapshot> {
+        self.requests.iter().find_map(|request| match &request.job {
+            Job::Write { seen: Some(seen), .. } if seen.writes == writes => Some(seen.map.clone()),
+            _ => None,
+        })
+    }
+
+    /// Their turn came too late: sent now, they might be applied after the caller was told.
+    pub fn dismiss_those_too_late(&mut self) {
+        for late in self.requests.extract_if(.., |request| request.is_over()) {
+            let error = late.limits.overdue(None);
+            late.answer(Err(error));
+        }
+    }
+
+    pub fn wishes(&self) -> Vec<Wish<'_>> {
+        self.requests.iter().filter_map(wish).collect()
+    }
+
+    /// The map was read just now.
+    pub fn answer_refreshes(&mut self) {
+        for refresh in self.requests.extract_if(.., |request| request.batch().is_none()) {
+            refresh.answer(Ok(Done::Written(Written::unchanged(None))));
+        }
+    }
+
+    /// Answers those that are not part of the patch. The ones that have to wait
+    /// for the others' outcome come back.
+    pub fn settle(&mut self, fates: Vec<Fate>, base: &Base) -> Vec<Request> {
+        let mut deferred = Vec::new();
+        self.changed.clear();
+        for (request, fate) in std::mem::take(&mut self.requests).into_iter().zip(fates) {
+            match fate {
+                Fate::Joined { changed } => {
+                    self.changed.push(changed);
+                    self.requests.push(request);
+                }
+                Fate::Done(written) => request.answer(Ok(Done::Written(written))),
+                Fate::Unmet(error) => {
+                    let map = base.whole().cloned().unwrap_or_default();
+                    request.answer(Ok(Done::Unmet(error, map)));
+                }
+                Fate::Refused(error) => request.answer(Err(error)),
+                Fate::Deferred => deferred.push(request),
+            }
+        }
+        deferred
+    }
+
+    /// The patch is sent now. `false`: it must not be, somebody was told that
+    /// nothing was written.
+    pub fn begin(&mut self) -> bool {
+        if self.requests.iter().all(|request| request.limits.progress.begin()) {
+            return true;
+        }
+        self.was_not_written();
+        false
+    }
+
+    pub fn was_not_written(&mut self) {
+        for request in &self.requests {
+            request.limits.progress.set(Stage::NotWritten);
+        }
+    }
+
+    pub fn succeed(&mut self, written: impl Fn(Option<bool>) -> Written) {
+        for (request, changed) in self.requests.drain(..).zip(self.changed.drain(..)) {
+            request.answer(Ok(Done::Written(written(changed))));
+        }
+    }
+
+    pub fn fail(self, error: &Error) {
+        for request in self.requests {
+            let error = request.limits.explain(error.clone());
+            request.answer(Err(error));
+        }
+    }
+
+    /// Refuses those who can't wait until then. `error` is told what they allow to have stored.
+    pub fn refuse_before(&mut self, until: Instant, error: impl Fn(u64) -> Error) {
+        for request in self.requests.extract_if(.., |request| request.limits.deadline < until) {
+            let error = error(request.budget);
+            request.answer(Err(error));
+        }
+    }
+
+    pub fn second_half(&mut self) -> Vec<Request> {
+        self.requests.split_off(self.requests.len() / 2)
+    }
+
+    pub fn take_all(&mut self) -> Vec<Request> {
+        std::mem::take(&mut self.requests)
+    }
+}
+
+fn wish(request: &Request) -> Option<Wish<'_>> {
+    let batch = request.batch()?;
+    Some(Wish { batch, trusts_memory: request.cached, text_values: request.text_values })
+}

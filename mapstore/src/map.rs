@@ -1,0 +1,70 @@
+//! One ConfigMap as all stores of a process share it, if they reach it at the
+//! same server with the same credentials: one connection, one writer, one memory.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::api::Api;
+use crate::config::Cluster;
+use crate::connection::Connection;
+use crate::reader::Reader;
+use crate::runtime::Process;
+use crate::writer::Writer;
+
+pub(crate) struct Map {
+    pub api: Arc<Api>,
+    pub reader: Reader,
+    pub writer: Arc<Writer>,
+    /// How many stores use it and aren't closed.
+    users: AtomicUsize,
+}
+
+/// The maps that are open in this process.
+#[derive(Default)]
+pub(crate) struct Maps(Mutex<HashMap<Identity, Weak<Map>>>);
+
+/// What has to be equal for two stores to share a map.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    /// Server, trust and credentials.
+    cluster: String,
+    namespace: String,
+    name: String,
+}
+
+impl Maps {
+    /// The map, for one store more. Each use ends with [`Map::leave`].
+    pub fn open(
+        &self,
+        process: &'static Process,
+        cluster: Cluster,
+        namespace: String,
+        name: String,
+    ) -> Arc<Map> {
+        let identity = Identity { cluster: cluster.identity(), namespace, name };
+        let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.retain(|_, map| map.strong_count() > 0);
+        if let Some(map) = maps.get(&identity).and_then(Weak::upgrade) {
+            map.users.fetch_add(1, Ordering::SeqCst);
+            return map;
+        }
+        let api = Api::new(Connection::new(cluster), identity.namespace.clone(), identity.name.clone());
+        let api = Arc::new(api);
+        let map = Arc::new(Map {
+            reader: Reader::new(api.clone()),
+            writer: Arc::new(Writer::new(api.clone(), process)),
+            api,
+            users: AtomicUsize::new(1),
+        });
+        maps.insert(identity, Arc::downgrade(&map));
+        map
+    }
+}
+
+impl Map {
+    /// One store less. `true`: it was the last, the connections can be closed.
+    pub fn leave(&self) -> bool {
+        self.users.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}
