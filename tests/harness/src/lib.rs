@@ -1,5 +1,6 @@
 //! What every test of this workspace stands on: a cluster (the real API server, the in-memory one, or the user's),
-//! changes made to it from outside, programs run in a clean environment, and ports that misbehave.
+//! changes made to it from outside, programs run in a clean environment, ports that misbehave, and a proxy that counts,
+//! holds and drops requests.
 //!
 //! No cluster is ever used because the environment happens to name one: KUBECONFIG, `~/.kube/config` and a pod's
 //! service account are neither read here nor handed to a program.
@@ -12,6 +13,7 @@ mod kubeconfig;
 mod network;
 mod port;
 mod program;
+pub mod proxy;
 mod real;
 mod scratch;
 mod user;
