@@ -1,0 +1,3 @@
+module mapstore
+
+go 1.25

@@ -1,0 +1,96 @@
+package mapstore
+
+import "context"
+
+// Interface is what [New] gives, as github.com/unrolled/mapstore has it.
+type Interface interface {
+	Keys() ([]string, error)
+	Get(key string) ([]byte, error)
+	Set(key string, value []byte) error
+	Delete(key string) error
+	Truncate() error
+}
+
+// AdvancedInterface is the rest of it.
+type AdvancedInterface interface {
+	Interface
+	Raw() (map[string][]byte, error)
+	ForceSet(key string, value []byte) error
+}
+
+var _ AdvancedInterface = (*Manager)(nil)
+
+// Manager is a [Store] without contexts: each call has the store's timeout, 10 s.
+type Manager struct{ store *Store }
+
+// New opens the ConfigMap name; cacheInternally is [CacheExclusive]. Cluster
+// and namespace come from the environment: MAPSTORE_CLUSTER_CONFIG_PATH,
+// NAMESPACE, else as for [Open].
+func New(name string, cacheInternally bool) (*Manager, error) {
+	cache := CacheNone
+	if cacheInternally {
+		cache = CacheExclusive
+	}
+	store, err := Open(context.Background(), name, WithCache(cache))
+	if err != nil {
+		return nil, err
+	}
+	return &Manager{store}, nil
+}
+
+// VerifyConnection says whether a store over this name could work: [Verify].
+// Unlike the original it changes nothing, so any name can be tried.
+func VerifyConnection(testMapName string) error {
+	return Verify(context.Background(), testMapName)
+}
+
+// Store is what the manager works with: contexts, batches and the rest.
+func (m *Manager) Store() *Store { return m.store }
+
+// Close ends the store; not calling it is fine too.
+func (m *Manager) Close() error { return m.store.Close() }
+
+// Keys gives all keys, sorted.
+func (m *Manager) Keys() ([]string, error) { return m.store.Keys(context.Background()) }
+
+// Get gives the value, or [ErrKeyNotFound].
+func (m *Manager) Get(key string) ([]byte, error) {
+	value, err := m.store.Get(context.Background(), key)
+	if err != nil {
+		return nil, err
+	}
+	return value, nil
+}
+
+// Set stores a value, unless it is stored already.
+func (m *Manager) Set(key string, value []byte) error {
+	_, err := m.store.Set(context.Background(), key, value)
+	return err
+}
+
+// ForceSet stores a value in a new revision, even if it is stored already.
+func (m *Manager) ForceSet(key string, value []byte) error {
+	_, err := m.store.ForceSet(context.Background(), key, value)
+	return err
+}
+
+// Delete removes a key. A missing one is fine.
+func (m *Manager) Delete(key string) error {
+	_, err := m.store.Delete(context.Background(), key)
+	return err
+}
+
+// Truncate removes every key. The ConfigMap stays.
+func (m *Manager) Truncate() error {
+	_, err := m.store.Truncate(context.Background())
+	return err
+}
+
+// Raw gives all keys and values: a copy.
+func (m *Manager) Raw() (map[string][]byte, error) {
+	snapshot, err := m.store.Snapshot(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	return snapshot.Map(), nil
+}

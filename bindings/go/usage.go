@@ -1,0 +1,36 @@
+package mapstore
+
+// #include "bridge.h"
+import "C"
+
+import "context"
+
+// Usage says how full a store is; sizes are in bytes.
+type Usage struct {
+	Keys, KeyBytes uint64
+	// Of all values together; Kubernetes allows ValueLimit.
+	ValueBytes, ValueLimit uint64
+	// What keys and values take in the stored object; etcd allows about ObjectLimit.
+	ObjectBytes, ObjectLimit uint64
+	// What this process has had stored in five minutes, over all maps, and what this store allows.
+	BudgetUsed, BudgetLimit uint64
+}
+
+// Usage says how full the store is.
+func (s *Store) Usage(ctx context.Context) (usage Usage, err error) {
+	err = s.do(ctx, "usage", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
+		var u C.mapstore_usage_t
+		var failed *C.mapstore_error_t
+		if code := C.mapstore_usage(store, c, &u, &failed); code != C.MAPSTORE_OK {
+			return take(code, failed)
+		}
+		usage = Usage{
+			Keys: uint64(u.keys), KeyBytes: uint64(u.key_bytes),
+			ValueBytes: uint64(u.value_bytes), ValueLimit: uint64(u.value_limit),
+			ObjectBytes: uint64(u.object_bytes), ObjectLimit: uint64(u.object_limit),
+			BudgetUsed: uint64(u.budget_used), BudgetLimit: uint64(u.budget_limit),
+		}
+		return nil
+	})
+	return usage, err
+}
