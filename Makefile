@@ -65,15 +65,30 @@ install-dev:
 ## make check       formats, lints, all tests that need no real API server
 .PHONY: check
 check:
-	@tests/tools.sh cargo cc c++ nm readelf pkg-config cmake
-	@$(MAKE) lint tests-offline conformance-dev
+	@tests/tools.sh cargo cc c++ go python3 nm readelf pkg-config cmake
+	@$(MAKE) lint tests-offline go python conformance-dev
+
+## make go          the Go package's tests; make go ALL=all: with the race detector and more
+.PHONY: go
+go:
+	$(call step,the Go package)
+	$(BUILD)
+	@bindings/go/test.sh '$(DEBUG)' $(ALL)
+
+## make python      the Python package's tests
+.PHONY: python
+python:
+	$(call step,the Python package)
+	$(BUILD)
+	@mapstore-py/test.sh '$(DEBUG)'
 
 ## make test        everything: check, the real API server, installation, documents
 .PHONY: test
 test:
-	@tests/tools.sh cargo cc c++ go nm readelf pkg-config cmake
+	@tests/tools.sh cargo cc c++ go python3 nm readelf pkg-config cmake
 	@$(MAKE) apiserver
 	@$(MAKE) check
+	@$(MAKE) go ALL=all
 	@$(MAKE) tests-real
 	@$(MAKE) conformance-real
 	@$(MAKE) conformance-count
@@ -114,23 +129,29 @@ REAL_TESTS := $(patsubst mapstore/tests/%.rs,--test %,$(wildcard mapstore/tests/
 runners:
 	$(BUILD)
 	tests/conformance/c/build.sh include '$(DEBUG)' '$(DEBUG)/runner-c'
+	tests/conformance/go/build.sh '$(DEBUG)' '$(DEBUG)/runner-go'
+	tests/conformance/python/build.sh '$(DEBUG)' '$(DEBUG)/python'
+
+# Each language's program for the table.
+RUNNERS = --runner rust --runner c --runner 'go=$(DEBUG)/runner-go' \
+    --runner 'python=env PYTHONPATH=$(DEBUG)/python PYTHONDONTWRITEBYTECODE=1 python3 tests/conformance/python/runner.py'
 
 .PHONY: conformance-dev
 conformance-dev: runners
 	$(call step,the conformance table on mapstore-dev)
 	@mkdir -p '$(RESULTS)'
-	$(DEBUG)/conformance --server dev --runner rust --runner c --json '$(RESULTS)/dev.json'
+	$(DEBUG)/conformance --server dev $(RUNNERS) --json '$(RESULTS)/dev.json'
 
 .PHONY: conformance-real
 conformance-real: runners apiserver
 	$(call step,the conformance table on the real API server)
 	@mkdir -p '$(RESULTS)'
 	MAPSTORE_APISERVER_DIR='$(APISERVER)' \
-	    $(DEBUG)/conformance --server real --runner rust --runner c --json '$(RESULTS)/real.json'
+	    $(DEBUG)/conformance --server real $(RUNNERS) --json '$(RESULTS)/real.json'
 
 .PHONY: conformance-count
 conformance-count:
-	$(DEBUG)/conformance --count --server dev --server real --runner rust --runner c \
+	$(DEBUG)/conformance --count --server dev --server real $(RUNNERS) \
 	    '$(RESULTS)/dev.json' '$(RESULTS)/real.json'
 
 ## make docs        the documents' examples, compiled and run

@@ -7,6 +7,7 @@ how() {
   case $1 in
     cargo) echo "Rust $2 or newer: https://rustup.rs, then: rustup toolchain install stable --component rustfmt,clippy" ;;
     go) echo "Go $2 or newer: https://go.dev/dl" ;;
+    python3) echo "Python $2 or newer with venv: apt-get install python3-venv" ;;
     cc | c++) echo "a C and C++ compiler: apt-get install build-essential (Debian), dnf install gcc-c++ (Fedora)" ;;
     nm | readelf) echo "binutils: apt-get install binutils" ;;
     *) echo "$1: apt-get install $1" ;;
@@ -32,6 +33,7 @@ for tool in "$@"; do
   case $tool in
     cargo) need cargo 1.95 "$(cargo --version 2>/dev/null | cut -d' ' -f2)" ;;
     go) need go 1.26 "$(go env GOVERSION 2>/dev/null | sed 's/^go//')" ;;
+    python3) need python3 3.9 "$(python3 -c 'import venv, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" ;;
     *) need "$tool" ;;
   esac
 done

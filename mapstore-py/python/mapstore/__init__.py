@@ -1,0 +1,115 @@
+"""A key/value store over one Kubernetes ConfigMap.
+
+>>> import mapstore
+>>> with mapstore.open("my-settings") as store:        # doctest: +SKIP
+...     store["colour"] = b"blue"
+...     store.update("visits", lambda old: str(int(old or 0) + 1).encode())
+
+Calls block, release the GIL and end with Ctrl-C; each has a deadline. In a
+forked child a store answers ForkedError: open another there (with
+multiprocessing, in the worker). Subinterpreters are refused at import. Log
+records of the logger "mapstore" hold no values.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Optional, Union
+
+from ._errors import (
+    CancelledError,
+    ClosedError,
+    ConfigError,
+    ConflictError,
+    DeadlineError,
+    ForbiddenError,
+    ForkedError,
+    ImmutableError,
+    InternalError,
+    InvalidArgumentError,
+    KeyNotFoundError,
+    MapStoreError,
+    NamespaceNotFoundError,
+    OutcomeUnknownError,
+    OverloadedError,
+    RejectedError,
+    StaleError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from ._native import Batch, CancelToken, __version__, verify_connection
+from ._store import Snapshot, Store, Usage, Written
+
+#: As a write budget: no limit.
+UNLIMITED = 2**64 - 1
+
+
+def open(
+    name: str,
+    *,
+    namespace: Optional[str] = None,
+    kubeconfig: Union[str, os.PathLike[str], None] = None,
+    context: Optional[str] = None,
+    cache: str = "none",
+    timeout: float = 10.0,
+    text_values: bool = False,
+    write_budget: Optional[int] = None,
+    cancel: Optional[CancelToken] = None,
+) -> Store:
+    """Opens the store over the ConfigMap ``name``.
+
+    ``cache``: "none" asks the API server at every read and sends nothing now;
+    "exclusive" reads the map once, now, and then from memory. ``timeout`` in
+    seconds bounds every call that doesn't set its own. ``text_values``: new
+    values that are valid UTF-8 are stored as text, readable for kubectl.
+    ``write_budget``: bytes this process may have stored in five minutes, over
+    all maps, before writes are refused (128 MiB). ``cancel`` ends the opening, as
+    it does with every call that takes one. Where the cluster and the
+    namespace come from otherwise is in the README.
+    """
+    return Store(
+        name,
+        namespace=namespace,
+        kubeconfig=kubeconfig,
+        context=context,
+        cache=cache,
+        timeout=timeout,
+        text_values=text_values,
+        write_budget=write_budget,
+        cancel=cancel,
+    )
+
+
+__all__ = [
+    "UNLIMITED",
+    "Batch",
+    "CancelToken",
+    "CancelledError",
+    "ClosedError",
+    "ConfigError",
+    "ConflictError",
+    "DeadlineError",
+    "ForbiddenError",
+    "ForkedError",
+    "ImmutableError",
+    "InternalError",
+    "InvalidArgumentError",
+    "KeyNotFoundError",
+    "MapStoreError",
+    "NamespaceNotFoundError",
+    "OutcomeUnknownError",
+    "OverloadedError",
+    "RejectedError",
+    "Snapshot",
+    "StaleError",
+    "Store",
+    "TooLargeError",
+    "UnauthorizedError",
+    "UnavailableError",
+    "Usage",
+    "Written",
+    "__version__",
+    "open",
+    "verify_connection",
+]

@@ -1,0 +1,35 @@
+//! A read-modify-write under way.
+
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::call::Limits;
+use crate::convert::{Written, optional_bytes, written};
+
+#[pyclass(frozen, module = "mapstore._native")]
+pub struct Update {
+    pub update: Mutex<mapstore::Update>,
+    /// Of all its commits: the thread that began it should commit.
+    pub limits: Limits,
+}
+
+#[pymethods]
+impl Update {
+    /// `None`: there is no such key.
+    fn value<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let update = self.update.lock().unwrap_or_else(PoisonError::into_inner);
+        update.value().map(|value| PyBytes::new(py, value))
+    }
+
+    /// `None`: somebody else was faster.
+    #[pyo3(signature = (value))]
+    fn commit(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Written>> {
+        let value = optional_bytes(value)?;
+        let done = self.limits.blocking(py, || {
+            self.update.lock().unwrap_or_else(PoisonError::into_inner).commit(value.as_deref())
+        })?;
+        Ok(done.map(written))
+    }
+}

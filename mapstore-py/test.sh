@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The Python package's tests, with the native module that cargo built.
+#
+#   test.sh BUILT            formats, types, stubs and tests
+#
+# BUILT: cargo's folder with lib_native.so and mapstore-dev. The tools come from
+# PyPI into a folder beside it, once.
+set -euo pipefail
+built=$(cd "$1" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+tools=$built/python-tools
+if ! cmp -s "$here/requirements-dev.txt" "$tools/requirements-dev.txt"; then
+    rm -rf "$tools"
+    python3 -m venv "$tools"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements-dev.txt"
+    cp "$here/requirements-dev.txt" "$tools/"
+fi
+"$here/../tests/conformance/python/build.sh" "$built" "$built/python"
+export PYTHONPATH=$built/python MAPSTORE_DEV=$built/mapstore-dev PYTHONDONTWRITEBYTECODE=1
+cd "$here"
+"$tools/bin/ruff" check --no-cache . ../tests/conformance/python ../examples
+"$tools/bin/ruff" format --no-cache --check . ../tests/conformance/python ../examples
+(cd "$built/python" && "$tools/bin/mypy" --config-file "$here/pyproject.toml" --cache-dir "$tools/mypy" -p mapstore)
+(cd "$built/python" && MYPY_CACHE_DIR=$tools/stubtest "$tools/bin/python" -m mypy.stubtest mapstore._native \
+    --mypy-config-file "$here/pyproject.toml")
+"$tools/bin/python" -m pytest -p mapstore._pytest
