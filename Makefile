@@ -129,11 +129,13 @@ REAL_TESTS := $(patsubst mapstore/tests/%.rs,--test %,$(wildcard mapstore/tests/
 runners:
 	$(BUILD)
 	tests/conformance/c/build.sh include '$(DEBUG)' '$(DEBUG)/runner-c'
+	tests/conformance/cpp/build.sh include '$(DEBUG)' '$(DEBUG)/runner-cpp'
 	tests/conformance/go/build.sh '$(DEBUG)' '$(DEBUG)/runner-go'
 	tests/conformance/python/build.sh '$(DEBUG)' '$(DEBUG)/python'
 
 # Each language's program for the table.
-RUNNERS = --runner rust --runner c --runner 'go=$(DEBUG)/runner-go' \
+RUNNERS = --runner rust --runner c --runner 'cpp=$(DEBUG)/runner-cpp' \
+    --runner 'go=$(DEBUG)/runner-go' \
     --runner 'python=env PYTHONPATH=$(DEBUG)/python PYTHONDONTWRITEBYTECODE=1 python3 tests/conformance/python/runner.py'
 
 .PHONY: conformance-dev

@@ -186,6 +186,12 @@ fn a_panic_is_an_error() {
 }
 
 #[test]
+fn everything_in_cpp() {
+    alone("store.cpp", &[Link::Shared]);
+    served("store.cpp", &[Link::Shared]);
+}
+
+#[test]
 fn the_header_in_cpp() {
     alone("raii.cpp", &[Link::Shared]);
     served("raii.cpp", &[Link::Shared]);
