@@ -37,12 +37,12 @@ help:
 
 # --- for users
 
-## make demo [CLUSTER=kubeconfig]   a C and a Rust program share a ConfigMap; loopback server unless CLUSTER is given
+## make demo [CLUSTER=kubeconfig]   C, Rust, Go and Python programs share a ConfigMap; loopback server unless CLUSTER is given
 .PHONY: demo
 demo:
 	@tests/tools.sh cargo cc
 	$(call step,building (the first time takes some minutes))
-	cargo build -p mapstore -p mapstore-ffi -p mapstore-dev --lib --bins --examples
+	cargo build -p mapstore -p mapstore-ffi -p mapstore-dev -p mapstore-py --lib --bins --examples
 	@tests/demo/demo.sh '$(DEBUG)' '$(CLUSTER)'
 
 ## make install [PREFIX=/usr/local] [DESTDIR=]   library, headers, pkg-config and CMake files
@@ -156,13 +156,13 @@ conformance-count:
 	$(DEBUG)/conformance --count --server dev --server real $(RUNNERS) \
 	    '$(RESULTS)/dev.json' '$(RESULTS)/real.json'
 
-## make docs        the documents' examples, compiled and run
+## make docs        the examples, the documents' too, compiled and run
 .PHONY: docs
-docs:
-	$(call step,examples in the documents)
-	$(BUILD)
+docs: runners
+	$(call step,examples and those in the documents)
 	cargo test --workspace --doc
 	@tests/docs/extract.sh '$(DEBUG)'
+	@tests/examples/run.sh '$(DEBUG)'
 
 ## make audit       licences and sources of the dependencies, offline
 .PHONY: audit

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What `make demo` runs once everything is built: a C and a Rust program that
-# share the ConfigMap mapstore-demo, and what it then looks like.
+# What `make demo` runs once everything is built: programs in C, Rust, Go and
+# Python that share the ConfigMap mapstore-demo, and what it then looks like. Go
+# and Python are left out, and that is said, where their tools are missing.
 #
 #   demo.sh BUILT [KUBECONFIG]     BUILT is cargo's folder (target/debug)
 #
@@ -43,6 +44,21 @@ step "the C program writes (mapstore-ffi/examples/demo.c)"
 "$scratch/demo-c" "$kubeconfig" "" "$name"
 step "the Rust program reads and changes (mapstore/examples/demo.rs)"
 "$built/examples/demo" "$kubeconfig" "" "$name"
+if command -v go >/dev/null; then
+  step "the Go program reads, and writes two keys at once (examples/go/demo)"
+  read -r -d '' -a settings < <("$root/bindings/go/env.sh" "$built" 2>/dev/null && printf '\0')
+  (cd "$root/examples/go" && env "${settings[@]}" go build -o "$scratch/demo-go" ./demo)
+  "$scratch/demo-go" "$kubeconfig" "" "$name"
+else
+  step "no Go program: there is no go on the PATH (https://go.dev/dl)"
+fi
+if python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+  step "the Python program reads and increments (examples/python/demo.py)"
+  "$root/tests/conformance/python/build.sh" "$built" "$scratch/python"
+  PYTHONPATH=$scratch/python python3 "$root/examples/python/demo.py" "$kubeconfig" "" "$name"
+else
+  step "no Python program: there is no python3 of 3.9 or newer on the PATH"
+fi
 step "the ConfigMap, as the API server has it"
 "$built/examples/show" "$kubeconfig" "" "$name"
 

@@ -5,9 +5,10 @@
 #   extract.sh BUILT      BUILT is cargo's folder (target/debug), built for the workspace
 #
 # A ```c block is a whole program or a whole file: it is compiled with all
-# warnings as errors. One marked ```c run is linked and run on a mapstore-dev
-# that is started for it; it has to succeed and print nothing on stderr. So is
-# the ```rust,no_run block of README.md, which `cargo test --doc` only compiles.
+# warnings as errors. One marked ```c run (or cpp, go, python run) is built and
+# run on a mapstore-dev that is started for it; it has to succeed and print
+# nothing on stderr. So is the ```rust,no_run block of README.md, which
+# `cargo test --doc` only compiles.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -35,6 +36,7 @@ blocks() {
     /^```/ && inside { close(file); inside = 0; next }
     inside { print > file; next }
     /^```(c|c run)$/ { language = "c"; run = /run/; inside = 1 }
+    /^```(cpp|go|python) run$/ { language = substr($1, 4); run = 1; inside = 1 }
     /^```rust,no_run$/ { language = "rs"; run = 1; inside = 1 }
     inside { file = out "-" NR "." language; printf "" > file; print language, run + 0, document ":" NR, file }
     /^```/ && !inside { inside = 1; file = "/dev/null" }
@@ -48,6 +50,24 @@ compile_c() {
   else
     ${CC:-cc} "${flags[@]}" -c "$1" -o "$1.o"
   fi
+}
+
+compile_cpp() {
+  ${CXX:-c++} -std=c++17 -Wall -Wextra -pedantic -Werror -I include "$1" -L "$built" -lmapstore "-Wl,-rpath,$scratch" -o "$1.program"
+}
+
+compile_go() {
+  mkdir "$1.module"
+  cp "$1" "$1.module/main.go"
+  printf 'module example\n\ngo 1.25\n\nrequire mapstore v0.0.0\n\nreplace mapstore => %s/bindings/go\n' "$root" >"$1.module/go.mod"
+  local settings
+  read -r -d '' -a settings < <(bindings/go/env.sh "$built" 2>/dev/null && printf '\0')
+  (cd "$1.module" && env "${settings[@]}" go vet . && env "${settings[@]}" go build -o "$1.program" .)
+}
+
+compile_python() {
+  { printf '#!/usr/bin/env python3\nimport sys\nsys.dont_write_bytecode = True\nsys.path.insert(0, "%s/python")\n' "$built"; cat "$1"; } >"$1.program"
+  chmod +x "$1.program"
 }
 
 compile_rs() {
@@ -75,7 +95,7 @@ while read -r language marked place file; do
   fi
 done < <(for document in "${documents[@]}"; do blocks "$document"; done)
 # What finds nothing has not passed.
-[ "$count" -ge 3 ] && [ "$ran" -ge 3 ] || die "only $count examples found, $ran of them to be run"
+[ "$count" -ge 6 ] && [ "$ran" -ge 6 ] || die "only $count examples found, $ran of them to be run"
 
 # Links to files of this repository.
 for document in "${documents[@]}" CONTRIBUTING.md SECURITY.md CHANGELOG.md; do
