@@ -8,7 +8,5 @@ with mapstore.open("example") as store:
     print("colour:", store["colour"].decode())
     for key, value in store.items():
         print(key, "=", value.decode())
-    store.apply(
-        mapstore.Batch().if_present("colour").delete("colour").set("previous", b"blue")
-    )
+    store.apply(mapstore.Batch().if_present("colour").delete("colour").set("previous", b"blue"))
     print("left:", ", ".join(store))

@@ -16,9 +16,7 @@ def shown(value: bytes) -> str:
 
 
 kubeconfig, namespace, name = sys.argv[1:]
-with mapstore.open(
-    name, kubeconfig=kubeconfig, namespace=namespace or None, text_values=True
-) as store:
+with mapstore.open(name, kubeconfig=kubeconfig, namespace=namespace or None, text_values=True) as store:
     for key, value in store.items():
         print(f"[python]   {key} = {shown(value)}")
     written = store.update("runs", lambda old: str(int(old or 0) + 1).encode())
