@@ -451,3 +451,199 @@ fn side_on(value: &[u8], existing: Option<Side>, text_values: bool) -> Side {
 fn is_text(value: &[u8]) -> bool {
     std::str::from_utf8(value).is_ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::cache::Entries;
+    use crate::entry::Revision;
+    use bytes::Bytes;
+
+    fn whole(entries: &[(&str, &[u8], Side)]) -> Snapshot {
+        let mut all = Entries::default();
+        for &(key, value, side) in entries {
+            all.insert(key.into(), Entry { value: Value(Bytes::copy_from_slice(value)), side });
+        }
+        Snapshot::new(Version::at("u", Revision::new("5").unwrap()), all)
+    }
+
+    fn batch(fill: impl FnOnce(&mut Batch) -> Result<&mut Batch>) -> Batch {
+        let mut batch = Batch::new();
+        fill(&mut batch).unwrap();
+        batch
+    }
+
+    fn planned(batches: &[Batch], base: &Base, fresh: bool, trusts_memory: bool) -> Result<Plan, Need> {
+        let wishes: Vec<_> =
+            batches.iter().map(|batch| Wish { batch, trusts_memory, text_values: false }).collect();
+        plan(&wishes, base, fresh, &Sides::new(), || "n0nce".into())
+    }
+
+    fn fates(plan: &Plan) -> Vec<String> {
+        let name = |fate: &Fate| match fate {
+            Fate::Joined { changed } => format!("joined {changed:?}"),
+            Fate::Done(_) => "done".into(),
+            Fate::Unmet(_) => "unmet".into(),
+            Fate::Refused(error) => format!("refused {:?}", error.kind()),
+            Fate::Deferred => "deferred".into(),
+        };
+        plan.fates.iter().map(name).collect()
+    }
+
+    #[test]
+    fn members_go_together_in_their_order() {
+        let map = whole(&[("a", b"1", Side::Text)]);
+        let group = [
+            batch(|b| b.set("a", "2")),
+            batch(|b| b.set("b", "x")),
+            batch(|b| b.set("a", "3")),
+            batch(|b| b.delete("b")),
+            batch(|b| b.set("a", "3")),
+        ];
+        let plan = planned(&group, &Base::Whole(map), true, false).unwrap();
+        assert_eq!(
+            fates(&plan),
+            [
+                "joined Some(true)",
+                "joined Some(true)",
+                "joined Some(true)",
+                "joined Some(true)",
+                "joined Some(false)"
+            ]
+        );
+        let patch = plan.patch.unwrap().to_strategic();
+        assert_eq!(patch["data"]["a"], "3");
+        assert!(patch["binaryData"]["b"].is_null());
+    }
+
+    #[test]
+    fn a_member_that_fails_fails_alone() {
+        let map = whole(&[("a", b"1", Side::Binary)]);
+        let group = [
+            batch(|b| b.set("x", "1")),
+            batch(|b| b.if_absent("a")?.set("never", "1")),
+            batch(|b| b.set("big", vec![0; 1_048_576])),
+            batch(|b| b.set("y", "1")),
+        ];
+        let plan = planned(&group, &Base::Whole(map), true, false).unwrap();
+        assert_eq!(fates(&plan), ["joined Some(true)", "unmet", "refused TooLarge", "joined Some(true)"]);
+        let changes = plan.patch.unwrap().changes;
+        assert_eq!(changes.keys().collect::<Vec<_>>(), ["x", "y"]);
+    }
+
+    #[test]
+    fn who_depends_on_others_waits_for_their_outcome() {
+        let map = whole(&[]);
+        let swap = || batch(|b| b.if_absent("lock")?.set("lock", "me"));
+        let revision = batch(|b| b.if_revision("5")?.set("r", "1"));
+        let half = || vec![0; 600_000];
+        let group =
+            [swap(), swap(), revision, batch(|b| b.set("h1", half())), batch(|b| b.set("h2", half()))];
+        let plan = planned(&group, &Base::Whole(map), true, false).unwrap();
+        assert_eq!(
+            fates(&plan),
+            ["joined Some(true)", "deferred", "deferred", "joined Some(true)", "deferred"]
+        );
+        assert!(plan.patch.unwrap().stamp.is_some(), "a conditional group is stamped");
+    }
+
+    #[test]
+    fn a_failure_is_final_only_about_the_map_as_it_is_now() {
+        let base = Base::Whole(whole(&[("a", b"1", Side::Binary)]));
+        let unmet = [batch(|b| b.if_absent("a")?.set("a", "2"))];
+        let too_large = [batch(|b| b.set("big", vec![0; 1_048_576]))];
+        let unneeded = [batch(|b| b.if_equals("a", "1")?.set("a", "1"))];
+        for group in [&unmet, &too_large, &unneeded] {
+            assert_eq!(planned(group, &base, false, true).err(), Some(Need::Fresh));
+            assert!(planned(group, &base, true, true).is_ok());
+        }
+    }
+
+    #[test]
+    fn memory_is_believed_by_those_who_asked_for_it() {
+        let base = Base::Whole(whole(&[("a", b"1", Side::Binary)]));
+        let equal = [batch(|b| b.set("a", "1"))];
+        assert_eq!(fates(&planned(&equal, &base, false, true).unwrap()), ["done"]);
+        let sent = planned(&equal, &base, false, false).unwrap();
+        assert_eq!(fates(&sent), ["joined None"]);
+        assert!(sent.patch.unwrap().stamp.is_none(), "the server is to skip it");
+        assert_eq!(fates(&planned(&equal, &base, true, false).unwrap()), ["done"]);
+        let missing = Base::Whole(Snapshot::missing());
+        let delete = [batch(|b| b.delete("a"))];
+        assert_eq!(fates(&planned(&delete, &missing, false, true).unwrap()), ["done"]);
+        assert_eq!(planned(&delete, &missing, false, false).err(), Some(Need::Fresh));
+    }
+
+    #[test]
+    fn little_knowledge_is_enough_without_conditions() {
+        let version = Version::at("u", Revision::new("5").unwrap());
+        let group = [batch(|b| b.set("a", "1")), batch(|b| b.delete("b")), batch(|b| b.set("a", [0xff]))];
+        for (base, stamped) in [(Base::Version(version.clone()), false), (Base::Blind, true)] {
+            let plan = planned(&group, &base, false, false).unwrap();
+            assert_eq!(fates(&plan), ["joined None"; 3]);
+            let patch = plan.patch.unwrap();
+            assert_eq!((patch.base.is_none(), patch.stamp.is_some()), (stamped, stamped));
+            let sent = patch.to_strategic();
+            assert_eq!(sent["binaryData"]["a"], "/w==");
+            assert!(sent["data"].get("a").is_some_and(|a| a.is_null()), "bytes leave the text");
+            assert!(sent["data"].get("b").is_some() && sent["binaryData"].get("b").is_some());
+        }
+        let conditional = [batch(|b| b.if_present("a")?.delete("a"))];
+        assert_eq!(
+            planned(&conditional, &Base::Version(version.clone()), false, false).err(),
+            Some(Need::Whole)
+        );
+        // "Replace" on a map that isn't there is silently nothing: its keys have to be known.
+        let replaced = [batch(|b| b.truncate()?.set("a", "1"))];
+        assert_eq!(planned(&replaced, &Base::Version(version), false, false).err(), Some(Need::Whole));
+    }
+
+    #[test]
+    fn a_truncate_with_sets_names_every_key() {
+        let map = whole(&[("t", b"1", Side::Text), ("b", b"2", Side::Binary)]);
+        let group = [batch(|b| b.truncate()?.set("b", "3")?.set("n", "4"))];
+        let sent =
+            planned(&group, &Base::Whole(map.clone()), true, false).unwrap().patch.unwrap().to_strategic();
+        assert_eq!(sent["data"], serde_json::json!({"t": null}));
+        assert_eq!(sent["binaryData"], serde_json::json!({"b": "Mw==", "n": "NA=="}));
+        let all = [batch(|b| b.truncate())];
+        let sent = planned(&all, &Base::Whole(map), true, false).unwrap().patch.unwrap().to_strategic();
+        assert!(sent["data"].is_null() && sent["binaryData"].is_null() && sent.get("data").is_some());
+    }
+
+    #[test]
+    fn the_sum_is_checked_to_the_byte() {
+        let map = whole(&[("a", &vec![0; 1_000_000], Side::Binary), ("b", &[0; 10], Side::Binary)]);
+        let base = Base::Whole(map);
+        let fits = [batch(|b| b.set("b", vec![0; 48_576]))];
+        assert_eq!(fates(&planned(&fits, &base, true, false).unwrap()), ["joined Some(true)"]);
+        let over = [batch(|b| b.set("b", vec![0; 48_577]))];
+        let plan = planned(&over, &base, true, false).unwrap();
+        let [Fate::Refused(error)] = plan.fates.as_slice() else { panic!() };
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert_eq!(error.used_and_limit(), Some((Some(1_048_577), 1_048_576)));
+    }
+
+    #[test]
+    fn an_unmet_condition_says_which_and_shows_no_value() {
+        let map = whole(&[("a", b"secret", Side::Binary)]);
+        let group = [batch(|b| b.if_equals("a", "guess")?.set("a", "1"))];
+        let plan = planned(&group, &Base::Whole(map), true, false).unwrap();
+        let [Fate::Unmet(error)] = plan.fates.as_slice() else { panic!() };
+        assert!(error.subject().contains("\"a\"") && !error.is_retryable(), "{error:?}");
+        assert!(!error.to_string().contains("secret") && !error.to_string().contains("guess"));
+    }
+
+    #[test]
+    fn managed_fields_are_shed_with_a_change_where_nobody_applies() {
+        let at = |fields| {
+            let version = Version { fields, ..Version::at("u", Revision::new("5").unwrap()) };
+            Base::Whole(Snapshot::new(version, Entries::default()))
+        };
+        let group = [batch(|b| b.set("a", "1"))];
+        let shed = |base| planned(&group, &base, true, false).unwrap().patch.unwrap().shed;
+        assert!(shed(at(ManagedFields::Sheddable)));
+        assert!(!shed(at(ManagedFields::Applied)) && !shed(at(ManagedFields::None)));
+    }
+}
