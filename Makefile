@@ -92,6 +92,7 @@ test:
 	@$(MAKE) tests-real
 	@$(MAKE) conformance-real
 	@$(MAKE) conformance-count
+	@$(MAKE) many
 	@$(MAKE) docs
 	@$(MAKE) audit
 	@$(MAKE) installed
@@ -150,6 +151,12 @@ conformance-real: runners apiserver
 	@mkdir -p '$(RESULTS)'
 	MAPSTORE_APISERVER_DIR='$(APISERVER)' \
 	    $(DEBUG)/conformance --server real $(RUNNERS) --json '$(RESULTS)/real.json'
+
+## make many        eight processes in three languages write one map of the real API server; KEYS=1000 each
+.PHONY: many
+many: runners apiserver
+	$(call step,eight processes)
+	@tests/many/run.sh '$(DEBUG)' '$(APISERVER)' '$(or $(KEYS),100)'
 
 .PHONY: conformance-count
 conformance-count:
