@@ -4,6 +4,8 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use mapstore_harness::{BlackHole, ClosedPort, Cluster, Error, Media, Reply, Scratch, Sections};
 use serde_json::{Value, json};
@@ -13,8 +15,13 @@ use crate::object::{Content, DEFAULT_MAP, Inspection, Outside, fill_in};
 use crate::spec::Variables;
 use crate::table::{Around, FileSpec, KubeconfigSpec, UserSpec};
 
+/// The verbs that the default user of every case has on ConfigMaps; all of them unless set, once, by the driver.
+pub static ROLE: OnceLock<Vec<String>> = OnceLock::new();
+
 pub struct World<'a> {
     cluster: &'a Cluster,
+    /// Of who opens the stores, unless a case says otherwise.
+    kubeconfig: PathBuf,
     namespace: String,
     namespaces: HashMap<String, String>,
     kubeconfigs: HashMap<String, String>,
@@ -49,9 +56,18 @@ impl From<String> for Trouble {
 
 impl<'a> World<'a> {
     pub fn new(cluster: &'a Cluster) -> Result<World<'a>, Trouble> {
+        let namespace = cluster.fresh_namespace()?;
+        let kubeconfig = match ROLE.get() {
+            None => cluster.kubeconfig().to_owned(),
+            Some(verbs) => {
+                let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]);
+                cluster.user("role", &namespace, &rules)?.kubeconfig
+            }
+        };
         Ok(World {
             cluster,
-            namespace: cluster.fresh_namespace()?,
+            kubeconfig,
+            namespace,
             namespaces: HashMap::new(),
             kubeconfigs: HashMap::new(),
             tokens: HashMap::new(),
@@ -235,7 +251,7 @@ impl Variables for World<'_> {
         let found = match (kind, which) {
             ("namespace", "") => Some(self.namespace.clone()),
             ("namespace", which) => self.namespaces.get(which).cloned(),
-            ("kubeconfig", "") => Some(self.cluster.kubeconfig().display().to_string()),
+            ("kubeconfig", "") => Some(self.kubeconfig.display().to_string()),
             ("kubeconfig", which) => self.kubeconfigs.get(which).cloned(),
             ("token", which) => self.tokens.get(which).cloned(),
             ("dir", "") => Some(self.scratch.path().display().to_string()),

@@ -10,18 +10,20 @@ use mapstore_conformance::results::{Results, Run};
 use mapstore_conformance::runner::RunnerSpec;
 use mapstore_conformance::suite::Suite;
 use mapstore_conformance::table::Table;
+use mapstore_conformance::world::ROLE;
 use mapstore_harness::{Cluster, Kind};
 
 const USAGE: &str = "\
 usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [--case ID] … [--jobs N] [--slow N]
-                   [--json FILE]
+                   [--role VERB,…] [--without ID] … [--json FILE]
        conformance --count --server … --runner NAME … RESULTS …
        conformance --list
 
 --server, --runner and --case may be given more than once. A runner is `rust` or `c` (runner-rust and runner-c beside
 this program), or a name and a command. --case takes an id or id/variant. --count proves that the results files hold
 every variant for every runner on every server, passed. --slow stretches time limits for a runner that is N times
-slower than usual.
+slower than usual. --role gives the stores' user these verbs on ConfigMaps of the case's namespace,
+instead of all; --without leaves out a case that is about more than that.
 
 real: MAPSTORE_APISERVER_DIR names the folder that tests/apiserver/build.sh made. user: MAPSTORE_TEST_KUBECONFIG names
 the cluster; only namespaces made here are used.";
@@ -34,6 +36,7 @@ struct Arguments {
     servers: Vec<String>,
     runners: Vec<String>,
     cases: BTreeSet<String>,
+    without: BTreeSet<String>,
     jobs: Option<usize>,
     slow: Option<u32>,
     json: Option<PathBuf>,
@@ -63,6 +66,11 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--case" => drop(parsed.cases.insert(value()?)),
             "--jobs" => parsed.jobs = Some(value()?.parse().map_err(|e| format!("--jobs: {e}"))?),
             "--slow" => parsed.slow = Some(value()?.parse().map_err(|e| format!("--slow: {e}"))?),
+            "--without" => drop(parsed.without.insert(value()?)),
+            "--role" => {
+                let verbs = value()?.split(',').map(str::to_owned).collect();
+                ROLE.set(verbs).map_err(|_| "--role is given twice")?;
+            }
             "--json" => parsed.json = Some(value()?.into()),
             "--count" => parsed.count = true,
             "--list" => parsed.list = true,
@@ -128,9 +136,21 @@ fn suite<'a>(table: &'a Table, arguments: &Arguments) -> Result<Suite<'a>, Strin
     if let Some(unknown) = arguments.cases.difference(&known).next() {
         return Err(format!("no case {unknown}"));
     }
+    if let Some(unknown) = arguments.without.difference(&known).next() {
+        return Err(format!("no case {unknown}"));
+    }
+    let chosen = match arguments.without.is_empty() {
+        true => arguments.cases.clone(),
+        false => table
+            .cases
+            .iter()
+            .map(|case| case.id.clone())
+            .filter(|id| !arguments.without.contains(id))
+            .collect(),
+    };
     Ok(Suite {
         table,
-        chosen: arguments.cases.clone(),
+        chosen,
         jobs: arguments.jobs.unwrap_or(3),
         patience: PATIENCE,
         slow: arguments.slow.unwrap_or(1).max(1),
