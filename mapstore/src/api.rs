@@ -93,8 +93,8 @@ impl Api {
     }
 
     /// What happened to the map after the revision `from`, event by event,
-    /// until `judge` has seen enough. `None`: the server has no more to tell in
-    /// this time. `whole`: with the map, not its metadata only.
+    /// until `judge` has seen enough. `None`: the server has no more to tell within
+    /// a second. `whole`: with the map, not its metadata only.
     pub async fn trace<T>(
         &self,
         at: Try,
@@ -103,7 +103,7 @@ impl Api {
         mut judge: impl FnMut(Event) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
         let path = format!(
-            "{}?watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={from}",
+            "{}?watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={from}&timeoutSeconds=1",
             self.collection(),
             self.name
         );

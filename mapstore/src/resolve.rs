@@ -16,6 +16,9 @@ use crate::status::Failure;
 /// that the server still works on is over by then.
 const LISTEN: Duration = Duration::from_secs(2);
 
+/// A watch that ends without an event is made anew, not too fast.
+const ONCE_MORE: Duration = Duration::from_millis(20);
+
 /// What became of it.
 #[derive(Debug)]
 pub(crate) enum Resolved {
@@ -56,7 +59,9 @@ async fn listen(api: &Api, patch: &Patch, since: &Version, retry: &mut Retry) ->
         match verdict.await {
             Ok(Some((true, version))) => return Some(Resolved::Applied(version)),
             Ok(Some((false, _))) => return Some(Resolved::NotApplied),
-            Ok(None) => return None,
+            // Its answer ends by itself, so that no proxy that collects it keeps it for long.
+            Ok(None) if Instant::now() >= until => return None,
+            Ok(None) => tokio::time::sleep(ONCE_MORE).await,
             Err(failure) if Instant::now() >= until || !may_pass(&failure) => return None,
             Err(failure) => {
                 if !retry.pause(Some(&failure)).await {
