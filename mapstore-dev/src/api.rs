@@ -12,6 +12,7 @@ use crate::render::{self, Rendered};
 use crate::request::{self, Query, Target};
 use crate::state::State;
 use crate::status::Status;
+use crate::watch::Watch;
 use crate::{configmaps, gostr, names, namespaces};
 
 /// The largest body of a write (apiserver/pkg/server/config.go, MaxRequestBodyBytes).
@@ -94,34 +95,56 @@ pub fn admit(state: &State, head: Head) -> Result<Request, Box<Rendered>> {
     Ok(Request { method, target, query, accept, content_type, user_agent, body, warnings })
 }
 
+/// What a request gets: an answer, or one event after the other.
+#[derive(Debug)]
+pub enum Reply {
+    Whole(Rendered),
+    Events(Box<Watch>),
+}
+
 /// Answers an admitted request.
-pub fn answer(state: &mut State, request: &Request) -> Rendered {
+pub fn answer(state: &mut State, request: &Request) -> Reply {
     let answered = match &request.target {
         t if !t.is_resource => {
-            return render::plain(discovery::answer(&request.method, &request.target.path), request);
+            let answer = discovery::answer(&request.method, &request.target.path);
+            return Reply::Whole(render::plain(answer, request));
         }
         // No API group has objects here.
-        t if !t.group.is_empty() => return render::plain(discovery::no_path(), request),
+        t if !t.group.is_empty() => return Reply::Whole(render::plain(discovery::no_path(), request)),
         _ => resource(state, request),
     };
     let mut rendered = match answered {
-        Ok((answer, form)) => render::answer(answer, &form, request),
+        Ok(Answered::Events(watch)) => return Reply::Events(watch),
+        Ok(Answered::Whole(answer, form)) => render::answer(answer, &form, request),
         Err(status) => render::error(status, &request.query, &request.user_agent),
     };
     rendered.warnings = request.warnings.take();
-    rendered
+    Reply::Whole(rendered)
 }
 
 type Handler = fn(&mut State, &Request) -> Result<Answer, Status>;
 
-fn resource(state: &mut State, request: &Request) -> Result<(Answer, negotiate::Form), Status> {
-    let handler = route(request)?;
+enum Route {
+    Answers(Handler),
+    Watches,
+}
+
+enum Answered {
+    Whole(Answer, negotiate::Form),
+    Events(Box<Watch>),
+}
+
+fn resource(state: &mut State, request: &Request) -> Result<Answered, Status> {
+    let route = route(request)?;
     if request.method == "PATCH" {
         negotiate::patch(&request.content_type)?;
     }
     negotiate::route(&request.accept, request.listing())?;
     let form = negotiate::output(&request.accept)?;
-    Ok((handler(state, request)?, form))
+    Ok(match route {
+        Route::Answers(handler) => Answered::Whole(handler(state, request)?, form),
+        Route::Watches => Answered::Events(Box::new(Watch::of(state, request, form)?)),
+    })
 }
 
 fn no_path() -> Status {
@@ -144,7 +167,7 @@ fn check_name(target: &Target) -> Result<(), Status> {
 }
 
 /// The handler of a path and method: 404 without a path, 405 without the method.
-fn route(request: &Request) -> Result<Handler, Status> {
+fn route(request: &Request) -> Result<Route, Status> {
     let t = &request.target;
     let method = request.method.as_str();
     // A selector for one name gives a list a name that its path doesn't have.
@@ -159,7 +182,8 @@ fn route(request: &Request) -> Result<Handler, Status> {
         check_name(t)?;
     }
     let handler: Handler = match (t.resource.as_str(), item, method) {
-        (_, false, "GET") if t.verb == "watch" => watch,
+        ("configmaps", false, "GET") if t.verb == "watch" => return Ok(Route::Watches),
+        (_, false, "GET") if t.verb == "watch" => |_, _| Err(no_watch()),
         ("configmaps", false, "GET") => |s, r| configmaps::list(s, r),
         ("configmaps", false, "POST") if !clusterwide => configmaps::create,
         ("configmaps", false, "DELETE") if !clusterwide => configmaps::delete_collection,
@@ -173,10 +197,9 @@ fn route(request: &Request) -> Result<Handler, Status> {
         ("namespaces", true, "DELETE") => namespaces::delete,
         _ => return Err(Status::method_not_allowed()),
     };
-    Ok(handler)
+    Ok(Route::Answers(handler))
 }
 
-/// The place of WATCH, which comes with mapstore's watched cache.
-fn watch(_: &mut State, _: &Request) -> Result<Answer, Status> {
-    Err(Status::not_implemented("mapstore-dev does not implement watch yet"))
+fn no_watch() -> Status {
+    Status::not_implemented("mapstore-dev watches nothing but ConfigMaps")
 }

@@ -2,22 +2,25 @@
 //! client holds up nobody: every connection is a task of its own.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{self, Head, MAX_BODY, Request};
+use crate::api::{self, Head, MAX_BODY, Reply, Request};
 use crate::render::Rendered;
 use crate::state::State;
+use crate::watch::Watch;
 
 /// How long a client may take for its TLS handshake, and for a request's head.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,9 +59,10 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let handshake = tokio::time::timeout(PATIENCE, tls.accept(stream));
     let Ok(Ok(stream)) = handshake.await else { return };
+    let stopped = stop.clone();
     let service = service_fn(move |request| {
-        let state = Arc::clone(&state);
-        async move { Ok::<_, Infallible>(respond(&state, request).await) }
+        let (state, stopped) = (Arc::clone(&state), stopped.clone());
+        async move { Ok::<_, Infallible>(respond(state, request, stopped).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -89,12 +93,19 @@ fn head(request: &hyper::Request<Incoming>) -> Head {
     }
 }
 
-async fn respond(state: &Mutex<State>, request: hyper::Request<Incoming>) -> Response<Full<Bytes>> {
-    let admitted = api::admit(&api::lock(state), head(&request));
+async fn respond(
+    state: Arc<Mutex<State>>,
+    request: hyper::Request<Incoming>,
+    stop: watch::Receiver<bool>,
+) -> Response<Content> {
+    let admitted = api::admit(&api::lock(&state), head(&request));
     let rendered = match admitted {
         Err(refused) => *refused,
         Ok(admitted) => match body(request.into_body()).await {
-            Ok(body) => answer(state, Request { body, ..admitted }),
+            Ok(body) => match answer(&state, Request { body, ..admitted }) {
+                Reply::Whole(rendered) => rendered,
+                Reply::Events(watch) => return events(state, *watch, stop),
+            },
             // The client broke off in the middle of its body; nobody reads an answer.
             Err(_) => Rendered {
                 code: 400,
@@ -109,12 +120,12 @@ async fn respond(state: &Mutex<State>, request: hyper::Request<Incoming>) -> Res
 }
 
 /// Answers behind a guard: a bug in one handler must not end the server.
-fn answer(state: &Mutex<State>, request: Request) -> Rendered {
+fn answer(state: &Mutex<State>, request: Request) -> Reply {
     let guarded = std::panic::AssertUnwindSafe(|| api::answer(&mut api::lock(state), &request));
     std::panic::catch_unwind(guarded).unwrap_or_else(|_| {
         let text = "This request caused apiserver to panic. Look in the logs for details.";
         let status = crate::status::Status::internal(text);
-        crate::render::error(status, &request.query, &request.user_agent)
+        Reply::Whole(crate::render::error(status, &request.query, &request.user_agent))
     })
 }
 
@@ -137,8 +148,8 @@ async fn body(mut body: Incoming) -> Result<Option<Vec<u8>>, hyper::Error> {
     Ok((length <= MAX_BODY).then_some(bytes))
 }
 
-fn response(rendered: Rendered) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(rendered.body)));
+fn response(rendered: Rendered) -> Response<Content> {
+    let mut response = Response::new(Content::Whole(Full::new(Bytes::from(rendered.body))));
     *response.status_mut() = StatusCode::from_u16(rendered.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
@@ -153,4 +164,85 @@ fn response(rendered: Rendered) -> Response<Full<Bytes>> {
         }
     }
     response
+}
+
+/// The body of an answer. Events come as long as somebody makes them, and
+/// nobody makes them once this is dropped.
+enum Content {
+    Whole(Full<Bytes>),
+    Events(mpsc::Receiver<Bytes>),
+}
+
+impl Body for Content {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.get_mut() {
+            Content::Whole(body) => Pin::new(body).poll_frame(cx),
+            Content::Events(events) => Poll::Ready(ready!(events.poll_recv(cx)).map(|e| Ok(Frame::data(e)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Content::Whole(body) if body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        match self {
+            Content::Whole(body) => body.size_hint(),
+            Content::Events(_) => hyper::body::SizeHint::default(),
+        }
+    }
+}
+
+fn events(state: Arc<Mutex<State>>, watch: Watch, mut stop: watch::Receiver<bool>) -> Response<Content> {
+    // A reader who is slow is waited for; what he misses meanwhile is bounded by the history.
+    let (sender, receiver) = mpsc::channel(1);
+    let lasts = watch.lasts();
+    tokio::spawn(async move {
+        if lasts.is_zero() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            _ = stop.changed() => {}
+            () = tokio::time::sleep(lasts) => {}
+            () = tell(&state, watch, sender) => {}
+        }
+    });
+    let rendered = Rendered {
+        code: 200,
+        content_type: "application/json",
+        body: Vec::new(),
+        warnings: Vec::new(),
+        no_sniff: false,
+    };
+    let mut response = response(rendered);
+    *response.body_mut() = Content::Events(receiver);
+    response
+}
+
+async fn tell(state: &Mutex<State>, mut watch: Watch, events: mpsc::Sender<Bytes>) {
+    let mut changes = api::lock(state).changes();
+    loop {
+        changes.mark_unchanged();
+        loop {
+            let next = watch.next(&api::lock(state));
+            let Some(event) = next else { break };
+            if events.send(Bytes::from(event)).await.is_err() {
+                return;
+            }
+        }
+        if watch.is_over() {
+            return;
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = events.closed() => return,
+        }
+    }
 }

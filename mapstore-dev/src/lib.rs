@@ -7,7 +7,8 @@
 //! Layers, each importing those below only:
 //! - [`DevServer`] (`server`), `http`, `tls`, `kubeconfig`: threads, sockets, files.
 //! - `api`: who, may they, which handler; `render`: answers as bytes.
-//! - `configmaps`, `namespaces`, `discovery`: the handlers, over `state`.
+//! - `configmaps`, `watch`, `namespaces`, `discovery`: the handlers, over `state`
+//!   and its `history`.
 //! - `admission`, `managed`, `patch`, `validate`, `auth`, `size` and the
 //!   other pure parts, tested where they are.
 
@@ -20,6 +21,7 @@ mod decode;
 mod discovery;
 mod field;
 mod gostr;
+mod history;
 mod http;
 mod json;
 mod jsonpatch;
@@ -42,6 +44,7 @@ mod status;
 mod strategic;
 mod tls;
 mod validate;
+mod watch;
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

@@ -117,6 +117,12 @@ fn object(cm: &ConfigMap, form: &Form, query: &Query, pretty: bool) -> Result<Ve
     })
 }
 
+/// An object inside a watch event.
+pub fn event_object(cm: &ConfigMap, form: &Form, query: &Query) -> Result<Value, Status> {
+    let bytes = object(cm, form, query, false)?;
+    serde_json::from_slice(&bytes).map_err(|e| Status::internal(e.to_string()))
+}
+
 fn list(
     items: &[&ConfigMap],
     revision: u64,

@@ -157,11 +157,11 @@ pub fn revision(text: &str) -> Result<u64, String> {
     })
 }
 
-/// The `resourceVersion` of a read, if it is one; reads here are always the newest.
-pub fn read_revision(query: &Query) -> Result<(), String> {
+/// The `resourceVersion` of a read, 0 if there is none. Gets and lists here are always the newest.
+pub fn read_revision(query: &Query) -> Result<u64, String> {
     let text = query.get("resourceVersion").unwrap_or("0");
     let checked = if text.is_empty() { Ok(0) } else { revision(text) };
-    checked.map(drop).map_err(|e| format!("resourceVersion: Invalid value: {}: {e}", gostr::quote(text)))
+    checked.map_err(|e| format!("resourceVersion: Invalid value: {}: {e}", gostr::quote(text)))
 }
 
 /// A parameter that has to be an integer.
@@ -198,7 +198,7 @@ pub fn check_list(query: &Query) -> Result<(), Status> {
     if !errors.is_empty() {
         return Err(Status::invalid("meta.k8s.io", "ListOptions", "", &errors));
     }
-    read_revision(query).map_err(|e| Status::bad_request(format!("invalid resource version: {e}")))
+    read_revision(query).map(drop).map_err(|e| Status::bad_request(format!("invalid resource version: {e}")))
 }
 
 /// The options of a write.

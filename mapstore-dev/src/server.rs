@@ -291,11 +291,14 @@ impl DevServer {
     }
 
     /// Stops answering: connections are closed, new ones refused. What it holds
-    /// stays, and [`DevServer::resume`] goes on with it. Does nothing if stopped.
+    /// stays, and [`DevServer::resume`] goes on with it; but a watch from a
+    /// revision before that is told 410, as after a restart of the real server.
+    /// Does nothing if stopped.
     pub fn pause(&mut self) {
         if let Some(running) = self.running.take() {
             let _ = running.stop.send(true);
             let _ = running.thread.join();
+            api::lock(&self.state).forget_history();
         }
     }
 

@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::auth::Subject;
 use crate::gostr;
+use crate::history::{Event, History};
 use crate::object::ConfigMap;
 
 /// Where revisions start: a new cluster's first user object is not number 1 either.
@@ -38,6 +41,9 @@ pub struct State {
     pub quotas: BTreeMap<String, u64>,
     /// Namespace and key an admission policy refuses.
     pub forbidden_keys: BTreeSet<(String, String)>,
+    pub history: History,
+    /// Says that there is something new in the history.
+    changed: watch::Sender<()>,
 }
 
 impl State {
@@ -49,10 +55,13 @@ impl State {
             users: HashMap::from([(admin_token.into(), Subject::Admin)]),
             quotas: BTreeMap::new(),
             forbidden_keys: BTreeSet::new(),
+            history: History::default(),
+            changed: watch::Sender::new(()),
         };
         for name in crate::namespaces::IMMORTAL {
             state.create_namespace(name);
         }
+        state.forget_history();
         state
     }
 
@@ -93,19 +102,37 @@ impl State {
 
     /// Stores an object at a new revision.
     pub fn store(&mut self, mut cm: ConfigMap) -> Arc<ConfigMap> {
-        cm.metadata.resource_version = self.next_revision().to_string();
+        let revision = self.next_revision();
+        cm.metadata.resource_version = revision.to_string();
         let cm = Arc::new(cm);
         let key = (cm.metadata.namespace.clone(), cm.metadata.name.clone());
-        self.config_maps.insert(key, Arc::clone(&cm));
+        let before = self.config_maps.insert(key, Arc::clone(&cm));
+        self.tell(Event { revision, before, after: Some(Arc::clone(&cm)) });
         cm
     }
 
     /// Removes an object, at a new revision too.
     pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
         let removed = self.config_maps.remove(&(namespace.to_string(), name.to_string()))?;
-        self.next_revision();
+        let revision = self.next_revision();
+        self.tell(Event { revision, before: Some(Arc::clone(&removed)), after: None });
         self.reap(namespace);
         Some(removed)
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.history.push(event);
+        self.changed.send_replace(());
+    }
+
+    /// Wakes up whenever something is told.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// As in a server that was started anew: watches begin at this moment.
+    pub fn forget_history(&mut self) {
+        self.history = History::from(self.revision);
     }
 
     /// Removes a terminating namespace that nothing keeps any more: the

@@ -167,6 +167,11 @@ impl Status {
         Self::new(422, "Invalid", message.into(), Some(Details::default()))
     }
 
+    /// NewResourceExpired.
+    pub fn expired(message: &str) -> Self {
+        Self::new(410, "Expired", message.into(), None)
+    }
+
     /// An error of a lower layer that nobody turned into a Status
     /// (responsewriters/status.go, ErrorToAPIStatus).
     pub fn internal(message: impl Into<String>) -> Self {

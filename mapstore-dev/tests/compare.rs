@@ -7,6 +7,8 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mapstore_dev::{DevServer, Rule};
 use serde_json::{Value, json};
@@ -21,6 +23,8 @@ struct Side {
     tokens: BTreeMap<String, String>,
     memory: Memory,
     normal: Normal,
+    /// Requests that were begun and not yet joined.
+    begun: BTreeMap<String, JoinHandle<Answer>>,
 }
 
 impl Side {
@@ -29,25 +33,39 @@ impl Side {
             (String::new(), admin.to_string()),
             ("unknown".into(), "nobody-has-this-token".into()),
         ]);
-        Side { endpoint: endpoint.clone(), tokens, memory: Memory::default(), normal: Normal::default() }
+        Side {
+            endpoint: endpoint.clone(),
+            tokens,
+            memory: Memory::default(),
+            normal: Normal::default(),
+            begun: BTreeMap::new(),
+        }
     }
 
-    fn send(&mut self, step: &Step, namespace: &str) -> Value {
+    /// On a thread of its own: both servers work at the same time, and so does what comes after a watch.
+    fn start(&mut self, step: &Step, namespace: &str) -> JoinHandle<Answer> {
         let ready = step.ready(namespace, &self.memory);
         let mut headers = ready.headers;
         if let Some(token) = self.tokens.get(&step.user) {
             headers.push(("Authorization", format!("Bearer {token}")));
         }
-        let answer: Answer = self
-            .endpoint
-            .send(&step.method, &ready.target, &headers, &ready.body)
-            .unwrap_or_else(|e| panic!("{} {}: {e}", step.method, ready.target));
+        let (endpoint, method) = (self.endpoint.clone(), step.method.clone());
+        let lines = step.events.unwrap_or(usize::MAX);
+        thread::spawn(move || {
+            endpoint
+                .send_until(&method, &ready.target, &headers, &ready.body, lines)
+                .unwrap_or_else(|e| panic!("{method} {}: {e}", ready.target))
+        })
+    }
+
+    fn finish(&mut self, request: JoinHandle<Answer>) -> Value {
+        let answer = request.join().expect("an answer");
         self.memory.learn(&answer.json());
         self.normal.answer(&answer)
     }
 }
 
-fn act(step: &Step, namespace: &str, dev: &DevServer, real: &mut Real) {
+fn act(step: &Step, namespace: &str, dev: &mut DevServer, real: &mut Real) {
     match step.r#do.as_str() {
         "terminate" => {
             assert!(dev.terminate_namespace(namespace));
@@ -61,12 +79,17 @@ fn act(step: &Step, namespace: &str, dev: &DevServer, real: &mut Real) {
             dev.forbid_key(namespace, "forbidden");
             real.run(&json!({"cmd": "admission_policy", "namespace": namespace}));
         }
+        "restart" => {
+            dev.pause();
+            dev.resume().expect("the same port");
+            real.run(&json!({"cmd": "restart"}));
+        }
         other => panic!("requests.json: unknown do {other:?}"),
     }
 }
 
 /// Runs a sequence on both; returns what differs.
-fn run(sequence: &Sequence, namespace: &str, dev: &DevServer, real: &mut Real) -> (usize, Vec<String>) {
+fn run(sequence: &Sequence, namespace: &str, dev: &mut DevServer, real: &mut Real) -> (usize, Vec<String>) {
     dev.create_namespace(namespace);
     real.run(&json!({"cmd": "namespace", "name": namespace}));
     let dev_endpoint = Endpoint::new(&dev.url(), dev.ca_pem());
@@ -80,11 +103,23 @@ fn run(sequence: &Sequence, namespace: &str, dev: &DevServer, real: &mut Real) -
     }
     let (mut compared, mut differences) = (0, Vec::new());
     for (i, step) in sequence.steps.iter().enumerate() {
-        if !step.r#do.is_empty() {
+        let begun = if step.r#do == "join" {
+            [&mut a, &mut b].map(|side| side.begun.remove(&step.begin).expect("begun before"))
+        } else if step.r#do.is_empty() {
+            [&mut a, &mut b].map(|side| side.start(step, namespace))
+        } else {
             act(step, namespace, dev, real);
             continue;
+        };
+        let [ours, theirs] = begun;
+        if step.r#do.is_empty() && !step.begin.is_empty() {
+            a.begun.insert(step.begin.clone(), ours);
+            b.begun.insert(step.begin.clone(), theirs);
+            // So that it hears of what follows, not finds it.
+            thread::sleep(Duration::from_millis(200));
+            continue;
         }
-        let (ours, theirs) = (a.send(step, namespace), b.send(step, namespace));
+        let (ours, theirs) = (a.finish(ours), b.finish(theirs));
         compared += 1;
         if step.differs.is_empty() == (ours != theirs) {
             let path = &step.path;
@@ -129,12 +164,12 @@ fn answers_like_the_real_server() {
     let Some(mut real) = Real::start() else {
         panic!("MAPSTORE_APISERVER_DIR is not set: it names the folder tests/apiserver/build.sh fills");
     };
-    let dev = DevServer::start().expect("mapstore-dev");
+    let mut dev = DevServer::start().expect("mapstore-dev");
     let only = std::env::var("MAPSTORE_COMPARE_ONLY").unwrap_or_default();
     let (mut compared, mut differences) = (0, Vec::new());
     for (i, sequence) in sequence::load().iter().enumerate() {
         if sequence.name.contains(&only) {
-            let (n, found) = run(sequence, &format!("seq-{i}"), &dev, &mut real);
+            let (n, found) = run(sequence, &format!("seq-{i}"), &mut dev, &mut real);
             compared += n;
             differences.extend(found);
         }

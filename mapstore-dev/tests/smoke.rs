@@ -176,9 +176,28 @@ fn many_clients_at_once_lose_nothing() {
 }
 
 #[test]
-fn watch_is_refused_clearly() {
-    let server = DevServer::start().unwrap();
-    let answer = Client::admin(&server).send("GET", &format!("{MAPS}?watch=true"), "", b"");
-    assert_eq!(answer.code, 501);
-    assert!(answer.json()["message"].as_str().unwrap().contains("watch"));
+fn a_watch_hears_what_happens_and_ends_with_the_server() {
+    let mut server = DevServer::start().unwrap();
+    let client = Client::admin(&server);
+    let revision = client.create("x", json!({})).json()["metadata"]["resourceVersion"].clone();
+    let query =
+        format!("watch=true&fieldSelector=metadata.name%3Dx&resourceVersion={}", revision.as_str().unwrap());
+    let watch = Client::admin(&server);
+    let target = format!("{MAPS}?{query}");
+    let heard = std::thread::spawn(move || watch.send("GET", &target, "", b""));
+    assert_eq!(client.send("DELETE", &format!("{MAPS}/x"), "", b"").code, 200);
+    client.create("y", json!({}));
+    std::thread::sleep(Duration::from_millis(100));
+    let before = Instant::now();
+    server.pause();
+    let heard = heard.join().unwrap();
+    assert!(before.elapsed() < Duration::from_secs(5), "the server waits for a watch");
+    let event: Value = serde_json::from_slice(&heard.body).unwrap();
+    assert_eq!((heard.code, &event["type"]), (200, &json!("DELETED")));
+    // Events of before are gone with the server, as with the real one.
+    server.resume().unwrap();
+    let late = client.send("GET", &format!("{MAPS}?{query}"), "", b"").json();
+    assert_eq!((&late["type"], &late["object"]["code"]), (&json!("ERROR"), &json!(410)));
+    let namespaces = client.send("GET", "/api/v1/namespaces?watch=true", "", b"");
+    assert_eq!(namespaces.code, 501);
 }

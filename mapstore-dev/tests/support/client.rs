@@ -68,6 +68,18 @@ impl Endpoint {
         headers: &[(&str, String)],
         body: &[u8],
     ) -> io::Result<Answer> {
+        self.send_until(method, target, headers, body, usize::MAX)
+    }
+
+    /// Reads until the body has so many lines, or to its end.
+    pub fn send_until(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+        lines: usize,
+    ) -> io::Result<Answer> {
         let mut stream = self.connect()?;
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.address);
         head.push_str("Connection: close\r\nUser-Agent: compare/1.0\r\n");
@@ -79,12 +91,27 @@ impl Endpoint {
         // A server that refuses a body early may close before it has all of it.
         let _ = stream.write_all(body).and_then(|()| stream.flush());
         let mut bytes = Vec::new();
-        match stream.read_to_end(&mut bytes) {
-            Err(e) if bytes.is_empty() => return Err(e),
-            _ => {}
+        let mut chunk = vec![0; 64 * 1024];
+        loop {
+            match stream.read(&mut chunk) {
+                Err(e) if bytes.is_empty() => return Err(e),
+                Ok(n @ 1..) => bytes.extend_from_slice(&chunk[..n]),
+                Ok(0) | Err(_) => return parse(&bytes),
+            }
+            if let Ok(mut answer) = parse(&bytes)
+                && let Some(end) = end_of_line(&answer.body, lines)
+            {
+                answer.body.truncate(end);
+                return Ok(answer);
+            }
         }
-        parse(&bytes)
     }
+}
+
+/// Where the line with this number ends, counted from 1.
+fn end_of_line(body: &[u8], number: usize) -> Option<usize> {
+    let ends = body.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    ends.map(|(at, _)| at + 1).nth(number.checked_sub(1)?)
 }
 
 fn parse(bytes: &[u8]) -> io::Result<Answer> {
@@ -97,20 +124,23 @@ fn parse(bytes: &[u8]) -> io::Result<Answer> {
         lines.filter_map(|l| l.split_once(':')).map(|(n, v)| (n.to_string(), v.trim().to_string())).collect();
     let mut answer = Answer { code: code.ok_or_else(bad)?, headers, body: bytes[end + 4..].into() };
     if answer.headers("Transfer-Encoding").contains(&"chunked") {
-        answer.body = dechunk(&answer.body).ok_or_else(bad)?;
+        answer.body = dechunk(&answer.body);
     }
     Ok(answer)
 }
 
-fn dechunk(mut bytes: &[u8]) -> Option<Vec<u8>> {
+/// The whole chunks there are.
+fn dechunk(mut bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
-    loop {
-        let end = bytes.windows(2).position(|w| w == b"\r\n")?;
-        let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).ok()?.trim(), 16).ok()?;
-        if size == 0 {
-            return Some(body);
-        }
-        body.extend_from_slice(bytes.get(end + 2..end + 2 + size)?);
-        bytes = bytes.get(end + 4 + size..)?;
+    while let Some((chunk, rest)) = chunk(bytes) {
+        body.extend_from_slice(chunk);
+        bytes = rest;
     }
+    body
+}
+
+fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = bytes.windows(2).position(|w| w == b"\r\n")?;
+    let size = usize::from_str_radix(std::str::from_utf8(&bytes[..end]).ok()?.trim(), 16).ok()?;
+    Some((bytes.get(end + 2..end + 2 + size)?, bytes.get(end + 4 + size..)?)).filter(|_| size > 0)
 }

@@ -24,6 +24,7 @@ impl Normal {
         let mut warnings = answer.headers("Warning");
         warnings.sort_unstable();
         let body = match serde_json::from_slice::<Value>(&answer.body) {
+            _ if is_watch(&answer.body) => self.events(&answer.body),
             Ok(mut body) => {
                 self.body(&mut body);
                 body
@@ -36,6 +37,32 @@ impl Normal {
             "warnings": warnings,
             "body": body,
         })
+    }
+
+    /// Bookmarks come at times of the server's own, but for the one that ends the state.
+    fn events(&mut self, lines: &[u8]) -> Value {
+        let mut events: Vec<Value> =
+            serde_json::Deserializer::from_slice(lines).into_iter().map_while(Result::ok).collect();
+        let marked = |e: &Value| !e["object"]["metadata"]["annotations"].is_null();
+        events.retain(|event| event["type"] != "BOOKMARK" || marked(event));
+        for event in &mut events {
+            match event["type"].as_str() {
+                Some("BOOKMARK") => event["object"]["metadata"]["resourceVersion"] = json!("<any>"),
+                Some("ERROR") => {
+                    let message = event["object"]["message"].as_str().unwrap_or_default();
+                    if message.starts_with("too old resource version: ") {
+                        event["object"]["message"] = json!("too old resource version: <rv> (<rv>)");
+                    }
+                }
+                _ => {
+                    if event["object"]["kind"] == "Table" {
+                        event["object"]["metadata"]["resourceVersion"] = json!("<any>");
+                    }
+                    self.body(&mut event["object"]);
+                }
+            }
+        }
+        Value::from(events)
     }
 
     fn body(&mut self, body: &mut Value) {
@@ -158,6 +185,11 @@ impl Normal {
         self.object(&mut object);
         format!("{}{object}{rest}", &message[..at])
     }
+}
+
+fn is_watch(body: &[u8]) -> bool {
+    let first = serde_json::Deserializer::from_slice(body).into_iter::<Value>().next();
+    matches!(first, Some(Ok(event)) if event["type"].is_string() && event["object"].is_object())
 }
 
 /// The errors of an "is invalid: [a, b]" in one order.

@@ -19,9 +19,14 @@ pub struct Sequence {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
-    /// Instead of a request: `terminate`, `quota` (with `configmaps`), `policy`.
+    /// Instead of a request: `terminate`, `quota` (with `configmaps`), `policy`, `restart` (of the server), `join` (the
+    /// request that an earlier step began as `begin`, and compares its answer).
     pub r#do: String,
     pub configmaps: u64,
+    /// Begin the request, under this name, and don't wait for its answer.
+    pub begin: String,
+    /// Read so many lines of the answer only: events of a watch.
+    pub events: Option<usize>,
     pub method: String,
     /// Relative to the namespace's configmaps unless it starts with "/".
     pub path: String,

@@ -1,0 +1,176 @@
+//! A watch of ConfigMaps: from a revision on, one event after the other, as
+//! lines of JSON (endpoints/handlers/watch.go, storage/cacher). Who asks for the
+//! next one, and when there is one, is http.rs's.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::Request;
+use crate::field::FieldError;
+use crate::gostr;
+use crate::history::{Kind, selects};
+use crate::negotiate::Form;
+use crate::object::ConfigMap;
+use crate::render;
+use crate::request::{self, Query};
+use crate::selector::Selector;
+use crate::state::State;
+use crate::status::Status;
+
+/// How long a watch lasts that says nothing: at least --min-request-timeout
+/// (the real server adds a random part).
+const LASTS: Duration = Duration::from_secs(1800);
+
+#[derive(Debug)]
+pub struct Watch {
+    namespace: String,
+    selector: Selector,
+    form: Form,
+    query: Query,
+    lasts: Duration,
+    /// What is there already and still to be told of.
+    initial: VecDeque<Arc<ConfigMap>>,
+    /// To be said once that is told: at which revision it was.
+    initial_end: Option<u64>,
+    /// The revision up to which everything was told.
+    told: u64,
+    /// A table's columns are described once.
+    columns_told: bool,
+    over: bool,
+}
+
+impl Watch {
+    pub fn of(state: &State, request: &Request, form: Form) -> Result<Watch, Status> {
+        let query = &request.query;
+        let selector = Selector::of(query)?;
+        let lasts = lasts(query)?;
+        check(query)?;
+        let told = request::read_revision(query).map_err(Status::internal)?;
+        let namespace = request.target.namespace.clone();
+        // Without a revision, or with "0", it starts with what is there.
+        let wanted = match query.get("sendInitialEvents") {
+            Some(_) => query.flag("sendInitialEvents"),
+            None => told == 0,
+        };
+        let there = state.config_maps(&namespace).filter(|cm| wanted && selector.matches(&cm.metadata));
+        let initial = there.cloned().collect();
+        let marked = query.flag("sendInitialEvents") && query.flag("allowWatchBookmarks");
+        Ok(Watch {
+            selector,
+            lasts,
+            initial,
+            initial_end: marked.then(|| state.revision()),
+            told: if wanted || told == 0 { state.revision().max(told) } else { told },
+            namespace,
+            form,
+            query: query.clone(),
+            columns_told: false,
+            over: false,
+        })
+    }
+
+    pub fn lasts(&self) -> Duration {
+        self.lasts
+    }
+
+    /// Nothing will come any more.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The next event, if there is one yet.
+    pub fn next(&mut self, state: &State) -> Option<Vec<u8>> {
+        if self.over {
+            return None;
+        }
+        if let Some(cm) = self.initial.pop_front() {
+            return self.line(Kind::Added, &cm);
+        }
+        if let Some(revision) = self.initial_end.take() {
+            return Some(self.initial_events_end(revision));
+        }
+        let found = match state.history.since(self.told) {
+            Ok(events) => events
+                .map(|event| (event.revision, event.seen(|m| selects(&self.namespace, &self.selector, m))))
+                .find_map(|(revision, seen)| seen.map(|seen| (revision, seen))),
+            Err(oldest) => {
+                self.over = true;
+                let expired = Status::expired(&format!("too old resource version: {} ({oldest})", self.told));
+                return Some(line("ERROR", &json!(expired.wire())));
+            }
+        };
+        match found {
+            Some((revision, (kind, cm))) => {
+                self.told = revision;
+                self.line(kind, &cm)
+            }
+            None => {
+                // Not to look at them again; a revision in the future stays where it is.
+                self.told = self.told.max(state.revision());
+                None
+            }
+        }
+    }
+
+    fn line(&mut self, kind: Kind, cm: &ConfigMap) -> Option<Vec<u8>> {
+        let Ok(mut object) = render::event_object(cm, &self.form, &self.query) else {
+            // A form that isn't one object's ends the stream without a word.
+            self.over = true;
+            return None;
+        };
+        if matches!(self.form, Form::Table(_)) && std::mem::replace(&mut self.columns_told, true) {
+            object["columnDefinitions"] = Value::Null;
+        }
+        Some(line(kind.name(), &object))
+    }
+
+    /// The bookmark that says that the state was told (KEP-3157).
+    fn initial_events_end(&self, revision: u64) -> Vec<u8> {
+        let (kind, api_version) = match &self.form {
+            Form::Partial(v) => ("PartialObjectMetadata", format!("meta.k8s.io/{v}")),
+            _ => ("ConfigMap", "v1".into()),
+        };
+        let annotations = json!({"k8s.io/initial-events-end": "true"});
+        let metadata = json!({"resourceVersion": revision.to_string(), "annotations": annotations});
+        line("BOOKMARK", &json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}))
+    }
+}
+
+fn line(kind: &str, object: &Value) -> Vec<u8> {
+    format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into_bytes()
+}
+
+fn lasts(query: &Query) -> Result<Duration, Status> {
+    request::number(query, "timeoutSeconds")?;
+    request::number(query, "limit")?;
+    Ok(match query.get("timeoutSeconds").and_then(|text| text.parse::<i64>().ok()) {
+        None | Some(0) => LASTS,
+        Some(seconds) => Duration::from_secs(seconds.try_into().unwrap_or(0)),
+    })
+}
+
+/// ValidateListOptions for a watch (apis/meta/internalversion/validation).
+fn check(query: &Query) -> Result<(), Status> {
+    let field = "resourceVersionMatch";
+    let matching = query.get(field).unwrap_or_default();
+    let initial = query.get("sendInitialEvents").is_some();
+    let mut errors = Vec::new();
+    if !initial && !matching.is_empty() {
+        let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+        errors.push(FieldError::forbidden(field, detail));
+    }
+    if initial && matching != "NotOlderThan" {
+        let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(FieldError::forbidden(field, detail));
+    }
+    if !matching.is_empty() && matching != "NotOlderThan" {
+        errors.push(FieldError::not_supported(field, gostr::quote(matching), &["NotOlderThan"]));
+    }
+    match errors.as_slice() {
+        [] => Ok(()),
+        errors => Err(Status::invalid("meta.k8s.io", "ListOptions", "", errors)),
+    }
+}
