@@ -95,7 +95,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 
 fn add_up(table: &Table, arguments: &Arguments) -> Result<bool, String> {
     let all: Result<Vec<Results>, String> = arguments.rest.iter().map(|path| Results::read(path)).collect();
-    let wanted = Wanted { servers: arguments.servers.clone(), runners: arguments.runners.clone() };
+    // The results know a runner by its name.
+    let name = |runner: &String| runner.split('=').next().unwrap_or_default().to_owned();
+    let runners = arguments.runners.iter().map(name).collect();
+    let wanted = Wanted { servers: arguments.servers.clone(), runners };
     match count(table, &wanted, &all?) {
         Ok(numbers) => println!("{numbers}"),
         Err(wrong) => {
