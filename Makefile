@@ -169,6 +169,13 @@ many: runners apiserver
 	$(call step,eight processes)
 	@tests/many/run.sh '$(DEBUG)' '$(APISERVER)' '$(or $(KEYS),100)'
 
+## make bench       what writes cost, beside other clients: see bench/README.md; BENCH="only=sizes rounds=1" measures less
+.PHONY: bench
+bench: apiserver
+	@tests/tools.sh cargo cc go python3 pkg-config
+	$(call step,what writes cost (half an hour))
+	@bench/run.sh '$(TARGET)' '$(APISERVER)' '$(CURDIR)/bench/results' $(BENCH)
+
 .PHONY: conformance-count
 conformance-count:
 	$(DEBUG)/conformance --count --server dev --server real $(RUNNERS) \

@@ -18,8 +18,9 @@ fi
 "$here/../tests/conformance/python/build.sh" "$built" "$built/python"
 export PYTHONPATH=$built/python MAPSTORE_DEV=$built/mapstore-dev PYTHONDONTWRITEBYTECODE=1
 cd "$here"
-"$tools/bin/ruff" check --no-cache . ../tests/conformance/python ../examples
-"$tools/bin/ruff" format --no-cache --check . ../tests/conformance/python ../examples
+others=(../tests/conformance/python ../tests/many ../tests/apiserver ../examples ../bench)
+"$tools/bin/ruff" check --no-cache . "${others[@]}"
+"$tools/bin/ruff" format --no-cache --check . "${others[@]}"
 (cd "$built/python" && "$tools/bin/mypy" --config-file "$here/pyproject.toml" --cache-dir "$tools/mypy" -p mapstore)
 (cd "$built/python" && MYPY_CACHE_DIR=$tools/stubtest "$tools/bin/python" -m mypy.stubtest mapstore._native \
     --mypy-config-file "$here/pyproject.toml")

@@ -3,7 +3,7 @@ read-modify-write client: nobody's write is lost, and the counter that all incre
 
 run.py BUILT APISERVER [KEYS]      cargo's folder with the workers in it, the folder of the API server's programs
 
-Requests are counted by the server's audit: the resourceVersions that writes made, and the time it took.
+Requests are counted as the server counts them itself, in its metrics.
 """
 
 from __future__ import annotations
@@ -11,79 +11,20 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
-import ssl
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
-from typing import Any
+
+from launcher import ApiServer
 
 built, apiserver = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
 keys = int(sys.argv[3]) if len(sys.argv) > 3 else 150
 here = Path(__file__).resolve().parent
 
 
-class Cluster:
-    """The real API server, for the time of this test."""
-
-    def __init__(self) -> None:
-        self.launcher = subprocess.Popen(
-            [apiserver / "launcher", "--server", apiserver / "apiserver"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.ready = self._line()
-        if self.ready["event"] != "ready":
-            raise SystemExit(f"the API server didn't start: {self.ready}")
-        self.trust = ssl.create_default_context(cafile=self.ready["ca_file"])
-
-    def _line(self) -> Any:
-        assert self.launcher.stdout is not None
-        return json.loads(self.launcher.stdout.readline())
-
-    def command(self, **command: Any) -> Any:
-        assert self.launcher.stdin is not None
-        self.launcher.stdin.write(json.dumps(command) + "\n")
-        self.launcher.stdin.flush()
-        answer = self._line()
-        assert answer["ok"], answer
-        return answer
-
-    def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
-        request = urllib.request.Request(
-            self.ready["server"] + path,
-            None if body is None else json.dumps(body).encode(),
-            {"Authorization": "Bearer " + self.ready["token"], "Content-Type": "application/json"},
-            method=method,
-        )
-        try:
-            with urllib.request.urlopen(request, context=self.trust) as answer:
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as refused:
-            return refused.code, json.load(refused)
-
-    def requests_so_far(self) -> int:
-        """Of ConfigMaps, as the server counts them itself."""
-        request = urllib.request.Request(
-            self.ready["server"] + "/metrics", headers={"Authorization": "Bearer " + self.ready["token"]}
-        )
-        with urllib.request.urlopen(request, context=self.trust) as answer:
-            text = answer.read().decode()
-        lines = re.findall(r'^apiserver_request_total\{[^}]*resource="configmaps"[^}]*\} (\S+)', text, re.M)
-        return int(sum(float(line) for line in lines))
-
-    def stop(self) -> None:
-        assert self.launcher.stdin is not None
-        self.launcher.stdin.close()
-        self.launcher.wait()
-
-
-def foreign_writers(cluster: Cluster, path: str, over: threading.Event, rounds: dict[str, int]) -> None:
+def foreign_writers(cluster: ApiServer, path: str, over: threading.Event, rounds: dict[str, int]) -> None:
     """A client that reads, changes and writes back with the revision it read."""
     while not over.wait(0.05):
         status, current = cluster.request("GET", path)
@@ -95,27 +36,28 @@ def foreign_writers(cluster: Cluster, path: str, over: threading.Event, rounds: 
         rounds["careful"] += status == 200
 
 
-def kubectl(cluster: Cluster, over: threading.Event, rounds: dict[str, int]) -> None:
+def kubectl(cluster: ApiServer, over: threading.Event, rounds: dict[str, int]) -> None:
     while not over.wait(0.05):
         patch = json.dumps({"data": {"kubectl": str(rounds["kubectl"] + 1)}})
-        command = [apiserver / "kubectl", "--kubeconfig", cluster.ready["kubeconfig"], "-n", "many", "patch"]
-        done = subprocess.run([*command, "configmap", "many", "--type", "merge", "-p", patch], capture_output=True)
+        command = [apiserver / "kubectl", "--kubeconfig", cluster.kubeconfig, "-n", "many", "patch"]
+        done = subprocess.run(
+            [*command, "configmap", "many", "--type", "merge", "-p", patch], capture_output=True
+        )
         rounds["kubectl"] += done.returncode == 0
 
 
 def main() -> None:
-    cluster = Cluster()
-    try:
-        cluster.command(cmd="namespace", name="many")
+    with ApiServer(apiserver) as cluster:
+        cluster.command("namespace", name="many")
         path = "/api/v1/namespaces/many/configmaps/many"
         status, _ = cluster.request("POST", path.rsplit("/", 1)[0], {"metadata": {"name": "many"}})
         assert status == 201, status
-        before, started = cluster.requests_so_far(), time.monotonic()
+        before, started = sum(cluster.configmap_requests().values()), time.monotonic()
         workers = [[built / "many-go"], [built / "many-cpp"], [sys.executable, here / "worker.py"]]
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(built / "python")}
         processes = [
             subprocess.Popen(
-                [*workers[own % 3], cluster.ready["kubeconfig"], "many", str(own), str(keys),
+                [*workers[own % 3], cluster.kubeconfig, "many", str(own), str(keys),
                  "exclusive" if own in (3, 4) else "none"],
                 env=environment,
             )
@@ -133,7 +75,7 @@ def main() -> None:
         over.set()
         for other in others:
             other.join()
-        requests = cluster.requests_so_far() - before
+        requests = sum(cluster.configmap_requests().values()) - before
         assert statuses == [0] * 8, statuses
 
         _, found = cluster.request("GET", path)
@@ -156,8 +98,6 @@ def main() -> None:
             f"{(requests - foreign) / writes:.2f} requests a write; beside {rounds['kubectl']} writes of kubectl "
             f"and {rounds['careful']} of a read-modify-write client"
         )
-    finally:
-        cluster.stop()
 
 
 main()

@@ -11,4 +11,4 @@ read -r -d '' -a settings < <("$root/bindings/go/env.sh" "$built" 2>/dev/null &&
 (cd "$here/go" && env "${settings[@]}" go vet . && env "${settings[@]}" go build -o "$built/many-go" .)
 ${CXX:-c++} -std=c++17 -Wall -Wextra -pedantic -Werror -O1 -I "$root/include" "$here/worker.cpp" -L "$built/go-prefix/lib" \
   -lmapstore "-Wl,-rpath,$built/go-prefix/lib" -o "$built/many-cpp"
-PYTHONDONTWRITEBYTECODE=1 python3 "$here/run.py" "$built" "$2" "${3:-150}"
+PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root/tests/apiserver python3 "$here/run.py" "$built" "$2" "${3:-150}"
