@@ -60,6 +60,14 @@ install-dev:
 	install -D -m 755 '$(BUILT)/libmapstore_dev.so' '$(DESTDIR)$(PREFIX)/lib/libmapstore_dev.so'
 	install -D -m 644 include/mapstore_dev.h '$(DESTDIR)$(PREFIX)/include/mapstore_dev.h'
 
+## make wheel       the Python package as a wheel, tested on every Python found here
+.PHONY: wheel
+wheel:
+	@tests/tools.sh cargo python3
+	$(call step,the wheel (the release build takes some minutes))
+	cargo build -p mapstore-dev
+	@mapstore-py/wheel.sh '$(TARGET)' '$(DEBUG)'
+
 # --- for developers
 
 ## make check       formats, lints, all tests that need no real API server
@@ -97,6 +105,7 @@ test:
 	@$(MAKE) docs
 	@$(MAKE) audit
 	@$(MAKE) installed
+	@$(MAKE) wheel
 	$(call step,all of make test passed)
 
 .PHONY: lint
@@ -162,6 +171,8 @@ conformance-role: runners apiserver
 	    --role get,create,update,delete \
 	    --without the-same-name-in-two-namespaces-is-two-maps --without a-missing-namespace-reads-as-a-missing-map \
 	    --without a-first-write-in-a-missing-namespace-says-so --without verifying-a-missing-namespace-says-so
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' $(DEBUG)/conformance --server real --runner 'go=$(DEBUG)/runner-go' \
+	    --role get,patch --existing
 
 ## make many        eight processes in three languages write one map of the real API server; KEYS=1000 each
 .PHONY: many
@@ -183,11 +194,11 @@ conformance-count:
 
 ## make docs        the examples, the documents' too, compiled and run
 .PHONY: docs
-docs: runners
+docs: runners apiserver
 	$(call step,examples and those in the documents)
 	cargo test --workspace --doc
 	@tests/docs/extract.sh '$(DEBUG)'
-	@tests/examples/run.sh '$(DEBUG)'
+	@tests/examples/run.sh '$(DEBUG)' '$(APISERVER)'
 
 ## make audit       licences and sources of the dependencies, offline
 .PHONY: audit

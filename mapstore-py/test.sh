@@ -18,7 +18,7 @@ fi
 "$here/../tests/conformance/python/build.sh" "$built" "$built/python"
 export PYTHONPATH=$built/python MAPSTORE_DEV=$built/mapstore-dev PYTHONDONTWRITEBYTECODE=1
 cd "$here"
-others=(../tests/conformance/python ../tests/many ../tests/apiserver ../examples ../bench)
+others=(../tests/conformance/python ../tests/many ../tests/apiserver ../tests/examples ../examples ../bench)
 "$tools/bin/ruff" check --no-cache . "${others[@]}"
 "$tools/bin/ruff" format --no-cache --check . "${others[@]}"
 (cd "$built/python" && "$tools/bin/mypy" --config-file "$here/pyproject.toml" --cache-dir "$tools/mypy" -p mapstore)

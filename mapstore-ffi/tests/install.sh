@@ -85,6 +85,25 @@ for wrong in 0.0 0.2 1 99.0; do
     fi
 done
 
+# What a user reads who has a program but not its library.
+expect() {
+    what=$1 said=$2
+    shift 2
+    answer=$(env -i HOME="$work/home" PATH="$PATH" "$@" 2>&1) && { echo "FAILED $what: it ran"; failed=1; return; }
+    case $answer in
+        *"$said"*) echo "ok $what: $answer" ;;
+        *) echo "FAILED $what doesn't say '$said': $answer"; failed=1 ;;
+    esac
+}
+cp -r "$prefix" "$work/taken-away"
+cc $strict program.c $(pkg-config --cflags --libs mapstore) -Wl,-rpath,"$work/taken-away/lib" -o taken-away
+rm -r "$work/taken-away"
+expect "the library taken away" "libmapstore.so.$abi" ./taken-away
+expect "not installed, pkg-config" "mapstore" env PKG_CONFIG_LIBDIR="$work" pkg-config --cflags --libs mapstore
+c++ -std=c++17 -Wall -Wextra -pedantic -Werror abi.cpp $(pkg-config --cflags --libs mapstore) -Wl,-rpath,"$prefix/lib" -o abi
+cc -shared -fPIC "$here/../../tests/go/wrong_abi.c" -o wrong.so
+expect "another ABI version, C++" "install the library it was built with" env LD_PRELOAD=./wrong.so ./abi
+
 [ -s "$prefix/share/licenses/mapstore/LICENSE" ] || { echo "FAILED no licence"; failed=1; }
 if grep -rlIF -e "$work" -e "$installed" -e /opt/first "$prefix/lib/pkgconfig" "$prefix/lib/cmake" "$prefix/include"; then
     echo "FAILED these files know where they were installed"

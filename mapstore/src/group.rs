@@ -1,13 +1,16 @@
 //! The calls that travel together, and their answers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::batch::Written;
 use crate::cache::Snapshot;
 use crate::error::Error;
-use crate::limits::Stage;
+use crate::limits::{Limits, Stage};
 use crate::plan::{Base, Fate, Wish};
 use crate::queue::{Done, Job, Request};
+
+/// What a write that had to wait needs to be sent and answered; a call with a short timeout has to do with less.
+const ENOUGH: Duration = Duration::from_secs(1);
 
 /// In the order in which they came.
 pub(crate) struct Group {
@@ -133,11 +136,27 @@ impl Group {
     }
 
     /// Refuses those who can't wait until then. `error` is told what they allow to have stored.
+    /// Those that would have too little time left at `until` don't wait for it.
     pub fn refuse_before(&mut self, until: Instant, error: impl Fn(u64) -> Error) {
-        for request in self.requests.extract_if(.., |request| request.limits.deadline < until) {
+        let too_late = |request: &mut Request| {
+            let Limits { deadline, timeout, .. } = *request.limits;
+            deadline < until + ENOUGH.min(timeout / 4)
+        };
+        for request in self.requests.extract_if(.., too_late) {
             let error = error(request.budget);
             request.answer(Err(error));
         }
+    }
+
+    /// The write budget keeps them waiting.
+    pub fn hold_back(&self) {
+        self.requests.iter().for_each(|request| request.limits.progress.set(Stage::HeldBack));
+    }
+
+    /// It doesn't any more.
+    pub fn let_go(&self) {
+        let held = self.requests.iter().filter(|request| request.limits.progress.is(Stage::HeldBack));
+        held.for_each(|request| request.limits.progress.set(Stage::NotWritten));
     }
 
     pub fn second_half(&mut self) -> Vec<Request> {

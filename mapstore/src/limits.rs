@@ -30,6 +30,8 @@ pub(crate) enum Stage {
     Reading,
     /// Nothing of the write can have reached the server, or it is known not to be applied.
     NotWritten,
+    /// As `NotWritten`, and it is this process' write budget that keeps it so.
+    HeldBack,
     /// The write may have reached the server and its answer hasn't arrived.
     InFlight,
 }
@@ -71,7 +73,7 @@ impl Progress {
     fn outcome(&self) -> &'static str {
         if self.is(Stage::InFlight) {
             "; the write was already sent: it may have been applied, or may yet be"
-        } else if self.is(Stage::NotWritten) {
+        } else if self.is(Stage::NotWritten) || self.is(Stage::HeldBack) {
             "; nothing was written"
         } else {
             ""
@@ -129,6 +131,17 @@ impl Limits {
                 format!(
                     "no answer to the write within {:?}: it may have been applied, or may yet be; \
                      refresh and read before writing again{cause}",
+                    self.timeout
+                ),
+            );
+        }
+        if self.progress.is(Stage::HeldBack) {
+            return Error::new(
+                ErrorKind::Overloaded,
+                &self.subject,
+                format!(
+                    "this process' write budget held the write back until its deadline of {:?}; nothing was \
+                     written: write less often, or raise the budget",
                     self.timeout
                 ),
             );
@@ -191,6 +204,27 @@ mod tests {
         progress.give_up();
         assert!(progress.is(Stage::NotWritten));
         assert!(!progress.begin() && progress.is(Stage::NotWritten));
+    }
+
+    #[test]
+    fn a_deadline_says_what_kept_the_write() {
+        let told = |stage| {
+            let limits = Limits {
+                timeout: Duration::from_secs(2),
+                deadline: Instant::now(),
+                cancel: None,
+                progress: Progress::new(stage),
+                subject: "configmap n/m".into(),
+            };
+            let error = limits.overdue(None);
+            (error.kind(), error.to_string())
+        };
+        assert_eq!(told(Stage::Reading).0, ErrorKind::Deadline);
+        assert_eq!(told(Stage::NotWritten).0, ErrorKind::Deadline);
+        assert_eq!(told(Stage::InFlight).0, ErrorKind::OutcomeUnknown);
+        let (kind, message) = told(Stage::HeldBack);
+        assert_eq!(kind, ErrorKind::Overloaded);
+        assert!(message.contains("write budget") && message.contains("nothing was written"), "{message}");
     }
 
     #[test]

@@ -194,6 +194,11 @@ fn on_whole(
     if draft.is_idle() {
         return Ok(Plan { fates, patch: None, totals: None });
     }
+    // Sent to be sure, an equal value makes no revision; with a stamp it would.
+    let changes = |fate: &Fate| matches!(fate, Fate::Joined { changed: Some(true) });
+    if stamped && !fresh && !fates.iter().any(changes) {
+        return Err(Need::Fresh);
+    }
     let mut patch = draft.patch();
     patch.stamp = stamped.then(stamp);
     patch.shed = map.version().is_some_and(|version| version.fields == ManagedFields::Sheddable);
@@ -546,6 +551,17 @@ mod tests {
             ["joined Some(true)", "deferred", "deferred", "joined Some(true)", "deferred"]
         );
         assert!(plan.patch.unwrap().stamp.is_some(), "a conditional group is stamped");
+    }
+
+    #[test]
+    fn a_stamp_is_not_spent_on_what_is_there_already() {
+        let base = Base::Whole(whole(&[("a", b"1", Side::Binary)]));
+        let equal = || batch(|b| b.if_equals("a", "1")?.set("a", "1"));
+        assert!(matches!(planned(&[equal()], &base, false, false), Err(Need::Fresh)));
+        let with_another = [equal(), batch(|b| b.set("b", "2"))];
+        assert!(planned(&with_another, &base, false, false).unwrap().patch.is_some());
+        let plan = planned(&[equal()], &base, true, false).unwrap();
+        assert_eq!((fates(&plan), plan.patch.is_none()), (vec!["done".to_owned()], true));
     }
 
     #[test]

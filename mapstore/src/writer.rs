@@ -523,12 +523,16 @@ impl Writer {
         let now = Instant::now();
         let cost = cost.min(MAX_OBJECT_BYTES);
         let until = match self.process.budget.ask(cost, group.budget()?, now) {
-            Leave::Now => return None,
+            Leave::Now => {
+                group.let_go();
+                return None;
+            }
             Leave::At(until) | Leave::Exhausted { until, .. } => until,
         };
         let used = self.process.budget.used(now);
         group.refuse_before(until, |limit| overloaded(&self.api.subject(), used, limit, until - now));
         if !group.is_empty() {
+            group.hold_back();
             tokio::select! {
                 () = tokio::time::sleep_until((now + SLOWED).min(until).into()) => {}
                 () = self.queue.all_gone(group.requests()) => {}

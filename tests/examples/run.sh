@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds every example and runs it, on a mapstore-dev that is started for it.
+# Builds every example and runs it, on a mapstore-dev that is started for it,
+# and the basic ones under the rights of examples/pod on the real API server.
 #
-#   run.sh BUILT      BUILT is cargo's folder (target/debug), with the runners' parts in it
+#   run.sh BUILT APISERVER      BUILT is cargo's folder (target/debug), with the runners' parts in it
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 built=$(cd "$1" && pwd)
@@ -46,3 +47,6 @@ run c/counter "visits = 5" "$scratch/c-counter"
 run go/json 'anna: {"visits":2}' "$scratch/go-json"
 run python/json_objects "anna: 4 visits" python3 examples/python/json_objects.py
 run cpp/json 'berta: {"visits": 2}' "$scratch/cpp-json"
+
+PYTHONPATH=$root/tests/apiserver:$built/python PYTHONDONTWRITEBYTECODE=1 python3 tests/examples/pod.py "$2" README.md \
+  "$scratch/c-counter" "$scratch/cpp-basic" "$scratch/go-basic" "python3 examples/python/basic.py"

@@ -14,6 +14,7 @@
 
 static mapstore_store_t *stores[MAX_HANDLES];
 static mapstore_cancel_token_t *tokens[MAX_HANDLES];
+static mapstore_batch_t *batch;
 static text_t answer;
 
 static void ok(void)
@@ -201,6 +202,50 @@ static void do_free(const request_t *request)
     ok();
 }
 
+/* One more operation of the batch that the next apply applies. */
+static void do_batch(const request_t *request)
+{
+    const field_t *op = find_field(request, "op");
+    const field_t *key = find_field(request, "key");
+    const field_t *value = find_field(request, "value");
+    const field_t *revision = find_field(request, "revision");
+    mapstore_error_t *error = NULL;
+    int32_t code = MAPSTORE_OK;
+
+    ok();
+    if (op == NULL) {
+        bad("no op");
+    } else if (strcmp(op->value, "new") == 0) {
+        mapstore_batch_free(batch);
+        batch = mapstore_batch_new();
+    } else if (strcmp(op->value, "truncate") == 0) {
+        code = mapstore_batch_truncate(batch, &error);
+    } else if (strcmp(op->value, "if_revision") == 0 && revision != NULL) {
+        code = mapstore_batch_if_revision(batch, revision->value, revision->len, &error);
+    } else if (key == NULL) {
+        bad("no such op, or no key");
+    } else if (strcmp(op->value, "delete") == 0) {
+        code = mapstore_batch_delete(batch, key->value, key->len, &error);
+    } else if (strcmp(op->value, "if_absent") == 0) {
+        code = mapstore_batch_if_absent(batch, key->value, key->len, &error);
+    } else if (strcmp(op->value, "if_present") == 0) {
+        code = mapstore_batch_if_present(batch, key->value, key->len, &error);
+    } else if (value == NULL) {
+        bad("no such op, or no value");
+    } else if (strcmp(op->value, "set") == 0) {
+        code = mapstore_batch_set(batch, key->value, key->len, value->value, value->len, &error);
+    } else if (strcmp(op->value, "force_set") == 0) {
+        code = mapstore_batch_force_set(batch, key->value, key->len, value->value, value->len, &error);
+    } else if (strcmp(op->value, "if_equals") == 0) {
+        code = mapstore_batch_if_equals(batch, key->value, key->len, value->value, value->len, &error);
+    } else {
+        bad("no such op");
+    }
+    if (code != MAPSTORE_OK) {
+        refuse(code, error);
+    }
+}
+
 static void do_cancel_new(const request_t *request)
 {
     int token = handle(request, "token");
@@ -231,6 +276,8 @@ typedef struct {
     const mapstore_call_t *call;
     const field_t *key;
     const field_t *value;
+    const field_t *expected;
+    const field_t *append;
     mapstore_error_t *error;
 } target_t;
 
@@ -371,6 +418,64 @@ static int32_t on_truncate(target_t *t)
     return wrote(mapstore_truncate(t->store, t->call, &written, &t->error), &written);
 }
 
+static int32_t on_apply(target_t *t)
+{
+    mapstore_written_t written;
+
+    return wrote(mapstore_apply(t->store, t->call, batch, &written, &t->error), &written);
+}
+
+static int32_t on_compare_and_set(target_t *t)
+{
+    const field_t *expected = t->expected;
+    mapstore_written_t written;
+
+    return wrote(mapstore_compare_and_set(t->store, t->call, t->key->value, t->key->len,
+                                          expected ? expected->value : NULL, expected ? expected->len : MAPSTORE_ABSENT,
+                                          t->value ? t->value->value : NULL, t->value ? t->value->len : MAPSTORE_ABSENT,
+                                          &written, &t->error),
+                 &written);
+}
+
+/* Commits what was there with `append` behind it, or its removal, until nobody else is faster. */
+static int32_t on_update(target_t *t)
+{
+    mapstore_update_t *update = NULL;
+    mapstore_written_t written;
+    int32_t done = 0;
+    int32_t code = mapstore_update_begin(t->store, t->call, t->key->value, t->key->len, &update, &t->error);
+
+    while (code == MAPSTORE_OK && !done) {
+        const void *old = NULL;
+        size_t len = 0;
+        size_t more = t->append ? t->append->len : 0;
+        char *made;
+
+        code = mapstore_update_value(update, &old, &len, &t->error);
+        if (code != MAPSTORE_OK) {
+            break;
+        }
+        if (len == MAPSTORE_ABSENT) {
+            len = 0;
+        }
+        made = malloc(len + more + 1);
+        if (made == NULL) {
+            exit(3);
+        }
+        if (len > 0) {
+            memcpy(made, old, len);
+        }
+        if (more > 0) {
+            memcpy(made + len, t->append->value, more);
+        }
+        code = mapstore_update_commit(update, made, t->append ? len + more : MAPSTORE_ABSENT, &done, &written,
+                                      &t->error);
+        free(made);
+    }
+    mapstore_update_free(update);
+    return wrote(code, &written);
+}
+
 static int32_t on_refresh(target_t *t)
 {
     return mapstore_refresh(t->store, t->call, &t->error);
@@ -393,6 +498,7 @@ static const store_verb_t store_verbs[] = {
     {"keys", 0, 0, on_keys},         {"snapshot", 0, 0, on_snapshot},   {"usage", 0, 0, on_usage},
     {"set", 1, 1, on_set},           {"force_set", 1, 1, on_force_set}, {"delete", 1, 0, on_delete},
     {"truncate", 0, 0, on_truncate}, {"refresh", 0, 0, on_refresh},     {"close", 0, 0, on_close},
+    {"apply", 0, 0, on_apply},       {"update", 1, 0, on_update},       {"compare_and_set", 1, 0, on_compare_and_set},
 };
 
 static void run_on_store(const store_verb_t *verb, const request_t *request)
@@ -406,6 +512,8 @@ static void run_on_store(const store_verb_t *verb, const request_t *request)
     target.store = store < 0 ? NULL : stores[store];
     target.key = find_field(request, "key");
     target.value = find_field(request, "value");
+    target.expected = find_field(request, "expected");
+    target.append = find_field(request, "append");
     if (target.store == NULL || (verb->needs_key && target.key == NULL) || (verb->needs_value && target.value == NULL)) {
         bad("no such store, or no key, or no value");
         return;
@@ -429,7 +537,7 @@ typedef struct {
 
 static const verb_t verbs[] = {
     {"open", do_open}, {"verify_connection", do_verify}, {"free", do_free},
-    {"cancel_new", do_cancel_new}, {"cancel", do_cancel},
+    {"cancel_new", do_cancel_new}, {"cancel", do_cancel}, {"batch", do_batch},
 };
 
 static void run(const request_t *request)
@@ -471,6 +579,7 @@ int main(void)
         mapstore_store_free(stores[i]);
         mapstore_cancel_token_free(tokens[i]);
     }
+    mapstore_batch_free(batch);
     free(line.data);
     free(answer.data);
     return 0;

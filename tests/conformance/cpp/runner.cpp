@@ -17,6 +17,7 @@ using fields = std::map<std::string, std::string>;
 
 std::map<int, mapstore::store> stores;
 std::map<int, mapstore::cancel_token> tokens;
+mapstore::batch batch;
 
 std::string decode(std::string_view text) {
     std::string bytes;
@@ -102,6 +103,35 @@ std::string usage(const mapstore::usage &u) {
            " object_bytes=" + std::to_string(u.object_bytes) + " object_limit=" + std::to_string(u.object_limit);
 }
 
+/* One more operation of the batch that the next apply applies. */
+void add(const std::string &op, const fields &f) {
+    if (op == "new")
+        batch = mapstore::batch();
+    else if (op == "set")
+        batch.set(f.at("key"), f.at("value"));
+    else if (op == "force_set")
+        batch.force_set(f.at("key"), f.at("value"));
+    else if (op == "delete")
+        batch.erase(f.at("key"));
+    else if (op == "truncate")
+        batch.truncate();
+    else if (op == "if_absent")
+        batch.if_absent(f.at("key"));
+    else if (op == "if_present")
+        batch.if_present(f.at("key"));
+    else if (op == "if_equals")
+        batch.if_equals(f.at("key"), f.at("value"));
+    else if (op == "if_revision")
+        batch.if_revision(f.at("revision"));
+    else
+        throw std::out_of_range("no such op");
+}
+
+std::optional<std::string> optional(const fields &f, const std::string &name) {
+    const auto found = f.find(name);
+    return found == f.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::string on_store(const std::string &verb, const fields &f) {
     const auto &store = stores.at(number(f, "store"));
     const auto call = call_of(f, true);
@@ -127,6 +157,17 @@ std::string on_store(const std::string &verb, const fields &f) {
         return wrote(store.erase(f.at("key"), call));
     if (verb == "truncate")
         return wrote(store.truncate(call));
+    if (verb == "apply")
+        return wrote(store.apply(batch, call));
+    if (verb == "compare_and_set")
+        return wrote(store.compare_and_set(f.at("key"), optional(f, "expected"), optional(f, "value"), call));
+    if (verb == "update") {
+        const auto change = [&](std::optional<std::string_view> old) {
+            auto more = optional(f, "append");
+            return more ? std::optional(std::string(old.value_or("")) + *more) : std::nullopt;
+        };
+        return wrote(store.update(f.at("key"), change, call));
+    }
     if (verb == "refresh")
         return store.refresh(call), "";
     if (verb == "close")
@@ -143,6 +184,8 @@ std::string run(const std::string &verb, const fields &f) {
         tokens.insert_or_assign(number(f, "token"), mapstore::cancel_token());
     else if (verb == "cancel")
         tokens.at(number(f, "token")).cancel();
+    else if (verb == "batch")
+        add(f.at("op"), f);
     else if (verb == "free")
         stores.erase(number(f, "store"));
     else

@@ -35,6 +35,15 @@ func (r request) number(name string) (int, error) {
 	return number, nil
 }
 
+// optional is nil for what isn't given; what is given and empty isn't nil.
+func (r request) optional(name string) []byte {
+	value, given := r.fields[name]
+	if !given {
+		return nil
+	}
+	return append([]byte{}, value...)
+}
+
 // encode: every byte outside A-Za-z0-9._~- as %XX.
 func encode(value []byte) string {
 	var b strings.Builder

@@ -24,10 +24,11 @@ type token struct {
 type runner struct {
 	stores map[int]*mapstore.Store
 	tokens map[int]token
+	batch  *mapstore.Batch
 }
 
 func main() {
-	r := runner{map[int]*mapstore.Store{}, map[int]token{}}
+	r := runner{map[int]*mapstore.Store{}, map[int]token{}, mapstore.NewBatch()}
 	in, out := bufio.NewReaderSize(os.Stdin, 1<<20), bufio.NewWriter(os.Stdout)
 	for {
 		line, err := in.ReadString('\n')
@@ -68,6 +69,8 @@ func (r *runner) run(q request) (string, error) {
 		return "", r.open(q)
 	case "cancel_new", "cancel":
 		return "", r.token(q)
+	case "batch":
+		return "", r.add(q)
 	}
 	number, err := q.number("store")
 	if err != nil {
@@ -86,7 +89,38 @@ func (r *runner) run(q request) (string, error) {
 		return "", err
 	}
 	defer done()
+	if q.verb == "apply" {
+		return wrote(store.Apply(ctx, r.batch))
+	}
 	return onStore(ctx, store, q)
+}
+
+// add adds an operation to the batch that the next apply applies.
+func (r *runner) add(q request) error {
+	key, value := q.fields["key"], []byte(q.fields["value"])
+	switch op := q.fields["op"]; op {
+	case "new":
+		r.batch = mapstore.NewBatch()
+	case "set":
+		r.batch.Set(key, value)
+	case "force_set":
+		r.batch.ForceSet(key, value)
+	case "delete":
+		r.batch.Delete(key)
+	case "truncate":
+		r.batch.Truncate()
+	case "if_absent":
+		r.batch.IfAbsent(key)
+	case "if_present":
+		r.batch.IfPresent(key)
+	case "if_equals":
+		r.batch.IfEquals(key, value)
+	case "if_revision":
+		r.batch.IfRevision(q.fields["revision"])
+	default:
+		return errors.New("no op " + op)
+	}
+	return nil
 }
 
 func (r *runner) token(q request) error {

@@ -45,6 +45,16 @@ func onStore(ctx context.Context, store *mapstore.Store, q request) (string, err
 		return wrote(store.Delete(ctx, key))
 	case "truncate":
 		return wrote(store.Truncate(ctx))
+	case "compare_and_set":
+		return wrote(store.CompareAndSet(ctx, key, q.optional("expected"), q.optional("value")))
+	case "update":
+		return wrote(store.Update(ctx, key, func(old []byte, _ bool) ([]byte, error) {
+			more := q.optional("append")
+			if more == nil {
+				return nil, nil
+			}
+			return append(append([]byte{}, old...), more...), nil
+		}))
 	case "refresh":
 		return "", store.Refresh(ctx)
 	case "close":

@@ -16,6 +16,8 @@ PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 stores: dict[int, mapstore.Store] = {}
 tokens: dict[int, mapstore.CancelToken] = {}
+# What the next apply applies.
+batch = mapstore.Batch()
 
 
 class Fields:
@@ -85,6 +87,14 @@ def on_store(verb: str, store: mapstore.Store, fields: Fields) -> str:
         return wrote(store.delete(key, **call))
     if verb == "truncate":
         return wrote(store.truncate(**call))
+    if verb == "apply":
+        return wrote(store.apply(batch, **call))
+    if verb == "compare_and_set":
+        expected, value = fields.raw.get("expected"), fields.raw.get("value")
+        return wrote(store.compare_and_set(key, expected, value, **call))
+    if verb == "update":
+        more = fields.raw.get("append")
+        return wrote(store.update(key, lambda old: None if more is None else (old or b"") + more, **call))
     if verb == "refresh":
         store.refresh(**call)
         return ""
@@ -92,6 +102,20 @@ def on_store(verb: str, store: mapstore.Store, fields: Fields) -> str:
         store.close()
         return ""
     raise LookupError(f"no such verb: {verb}")
+
+
+def add(op: str, fields: Fields) -> None:
+    global batch
+    if op == "new":
+        batch = mapstore.Batch()
+    elif op == "truncate":
+        batch.truncate()
+    elif op == "if_revision":
+        batch.if_revision(fields.text("revision"))
+    elif op in ("set", "force_set", "if_equals"):
+        getattr(batch, op)(fields.text("key"), fields.raw["value"])
+    else:
+        getattr(batch, op)(fields.text("key"))
 
 
 def run(verb: str, fields: Fields) -> str:
@@ -106,6 +130,8 @@ def run(verb: str, fields: Fields) -> str:
         tokens[fields.number("token")] = mapstore.CancelToken()
     elif verb == "cancel":
         tokens[fields.number("token")].cancel()
+    elif verb == "batch":
+        add(fields.text("op"), fields)
     elif verb == "free":
         del stores[fields.number("store")]
     else:

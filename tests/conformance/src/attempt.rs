@@ -18,6 +18,9 @@ use crate::world::{Trouble, World};
 /// The library's own, which is only said to a slow runner.
 const DEFAULT_TIMEOUT_MS: u32 = 10_000;
 
+/// The calls that are told where the map is.
+const OPENING: [&str; 2] = ["open", "verify_connection"];
+
 /// A place for runner processes: a worker keeps one from case to case.
 pub struct Seat<'a> {
     pub spec: &'a RunnerSpec,
@@ -90,11 +93,13 @@ impl Attempt<'_, '_, '_> {
     }
 
     fn call(&mut self, call: &Call, step: &Step) -> Result<(), String> {
-        let request = self.request(call)?;
+        let requests = self.requests(call)?;
+        if OPENING.contains(&call.verb.as_str()) {
+            self.world.prepare()?;
+        }
         let began = Instant::now();
-        let answer = self.runner()?.ask(&request)?;
+        let answer = self.ask(&requests)?;
         let took = began.elapsed();
-        self.keep_books(&request, &answer);
         let compared = {
             let mut remembered = std::mem::take(&mut *self.world.remembered.borrow_mut());
             let compared = compare(&call.verb, &answer, &step.expected, &self.world, &mut remembered);
@@ -102,15 +107,42 @@ impl Attempt<'_, '_, '_> {
             compared
         };
         compared
-            .and_then(|()| self.no_secret(&request, &answer))
+            .and_then(|()| requests.iter().try_for_each(|request| self.no_secret(request, &answer)))
             .and_then(|()| in_time(took, step.within_ms.map(|ms| ms * u64::from(self.seat.slow))))
             .map_err(|difference| format!("{difference}\n    seen: {}", tell(&answer)))
+    }
+
+    /// Asks one after the other, up to the first that is refused; the last answer counts.
+    fn ask(&mut self, requests: &[Line]) -> Result<Line, String> {
+        let mut answer = Line::new("ok");
+        for request in requests {
+            answer = self.runner()?.ask(request)?;
+            self.keep_books(request, &answer);
+            if answer.verb != "ok" {
+                break;
+            }
+        }
+        Ok(answer)
+    }
+
+    /// What the runner is asked for a call: one request, but a batch is put together first.
+    fn requests(&self, call: &Call) -> Result<Vec<Line>, String> {
+        let mut requests = Vec::new();
+        if call.verb == "apply" {
+            requests.push(Line::new("batch").with("op", "new"));
+            for (name, fields) in &call.batch {
+                let line = Line::new("batch").with("op", name.as_str());
+                requests.push(self.with(line, fields.iter().map(|(name, value)| (name.as_str(), value)))?);
+            }
+        }
+        requests.push(self.request(call)?);
+        Ok(requests)
     }
 
     /// The request with the case's defaults: what a field of the table doesn't say.
     fn request(&self, call: &Call) -> Result<Line, String> {
         let mut fields: BTreeMap<&str, Value> = BTreeMap::new();
-        if ["open", "verify_connection"].contains(&call.verb.as_str()) {
+        if OPENING.contains(&call.verb.as_str()) {
             fields.insert("name", DEFAULT_MAP.into());
             fields.insert("namespace", "${namespace}".into());
             fields.insert("kubeconfig", "${kubeconfig}".into());
@@ -123,9 +155,16 @@ impl Attempt<'_, '_, '_> {
             fields.insert("store", 1.into());
         }
         fields.extend(call.fields.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        let mut line = Line::new(&call.verb);
+        self.with(Line::new(&call.verb), fields.iter().map(|(name, value)| (*name, value)))
+    }
+
+    fn with<'v>(
+        &self,
+        mut line: Line,
+        fields: impl Iterator<Item = (&'v str, &'v Value)>,
+    ) -> Result<Line, String> {
         for (name, value) in fields {
-            if let Some(bytes) = self.bytes(&value)? {
+            if let Some(bytes) = self.bytes(value)? {
                 line = line.with(name, bytes);
             }
         }

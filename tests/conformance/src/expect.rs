@@ -99,7 +99,9 @@ fn shape(verb: &str, answer: &Line) -> Result<(), String> {
         ("ok", "len") => &["len"],
         ("ok", "keys") => &["keys"],
         ("ok", "snapshot") => &["revision", "len", "entries"],
-        ("ok", "set" | "force_set" | "delete" | "truncate") => &["changed", "revision"],
+        ("ok", "set" | "force_set" | "delete" | "truncate" | "apply" | "compare_and_set" | "update") => {
+            &["changed", "revision"]
+        }
         ("ok", "usage") => {
             &["keys", "key_bytes", "value_bytes", "value_limit", "object_bytes", "object_limit"]
         }

@@ -13,6 +13,8 @@ use crate::spec::Spec;
 const FILES: &[(&str, &str)] = &[
     ("reads.yaml", include_str!("../cases/reads.yaml")),
     ("writes.yaml", include_str!("../cases/writes.yaml")),
+    ("batches.yaml", include_str!("../cases/batches.yaml")),
+    ("updates.yaml", include_str!("../cases/updates.yaml")),
     ("values.yaml", include_str!("../cases/values.yaml")),
     ("keys.yaml", include_str!("../cases/keys.yaml")),
     ("names.yaml", include_str!("../cases/names.yaml")),
@@ -100,7 +102,12 @@ pub enum Action {
 pub struct Call {
     pub verb: String,
     pub fields: Map<String, Value>,
+    /// What `apply` applies.
+    pub batch: Vec<Operation>,
 }
+
+/// The name of one operation, and its fields.
+pub type Operation = (String, Map<String, Value>);
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -194,6 +201,9 @@ const VERBS: &[(&str, &[&str])] = &[
     ("delete", &["store", "key", "timeout_ms", "cancel"]),
     ("set", &["store", "key", "value", "timeout_ms", "cancel"]),
     ("force_set", &["store", "key", "value", "timeout_ms", "cancel"]),
+    ("apply", &["store", "batch", "timeout_ms", "cancel"]),
+    ("compare_and_set", &["store", "key", "expected", "value", "timeout_ms", "cancel"]),
+    ("update", &["store", "key", "append", "timeout_ms", "cancel"]),
     ("keys", &["store", "timeout_ms", "cancel"]),
     ("len", &["store", "timeout_ms", "cancel"]),
     ("truncate", &["store", "timeout_ms", "cancel"]),
@@ -203,6 +213,18 @@ const VERBS: &[(&str, &[&str])] = &[
     ("close", &["store"]),
     ("cancel_new", &["token"]),
     ("cancel", &["token"]),
+];
+
+/// What a batch may be made of, in the field `batch` of `apply`: `{set: {key: a, value: b}}`, `{delete: {key: a}}`.
+const OPERATIONS: &[(&str, &[&str])] = &[
+    ("set", &["key", "value"]),
+    ("force_set", &["key", "value"]),
+    ("delete", &["key"]),
+    ("truncate", &[]),
+    ("if_absent", &["key"]),
+    ("if_present", &["key"]),
+    ("if_equals", &["key", "value"]),
+    ("if_revision", &["revision"]),
 ];
 
 impl Cache {
@@ -306,11 +328,27 @@ fn action(name: &str, body: Value) -> Result<Action, String> {
     let Some((verb, known)) = VERBS.iter().find(|(verb, _)| *verb == name) else {
         return parse(serde_json::json!({ name: body })).map(Action::Around);
     };
+    let mut fields = known_fields(verb, known, body)?;
+    let batch = fields.remove("batch").map_or(Ok(Vec::new()), operations)?;
+    Ok(Action::Call(Call { verb: name.to_owned(), fields, batch }))
+}
+
+fn known_fields(of: &str, known: &[&str], body: Value) -> Result<Map<String, Value>, String> {
     let fields: Map<String, Value> = parse(body)?;
-    if let Some(unknown) = fields.keys().find(|field| !known.contains(&field.as_str())) {
-        return Err(format!("{verb} has no field {unknown}"));
+    match fields.keys().find(|field| !known.contains(&field.as_str())) {
+        Some(unknown) => Err(format!("{of} has no field {unknown}")),
+        None => Ok(fields),
     }
-    Ok(Action::Call(Call { verb: name.to_owned(), fields }))
+}
+
+fn operations(list: Value) -> Result<Vec<Operation>, String> {
+    let list: Vec<Map<String, Value>> = parse(list)?;
+    let operation = |(name, body): (String, Value)| {
+        let known = OPERATIONS.iter().find(|(known, _)| *known == name);
+        let (_, known) = known.ok_or_else(|| format!("a batch has no {name}"))?;
+        Ok((name.clone(), known_fields(&name, known, body)?))
+    };
+    list.into_iter().flatten().map(operation).collect()
 }
 
 fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

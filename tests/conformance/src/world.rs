@@ -15,8 +15,16 @@ use crate::object::{Content, DEFAULT_MAP, Inspection, Outside, fill_in};
 use crate::spec::Variables;
 use crate::table::{Around, FileSpec, KubeconfigSpec, UserSpec};
 
-/// The verbs that the default user of every case has on ConfigMaps; all of them unless set, once, by the driver.
-pub static ROLE: OnceLock<Vec<String>> = OnceLock::new();
+/// What the default user of every case may do; everything unless set, once, by the driver.
+pub static ROLE: OnceLock<Role> = OnceLock::new();
+
+#[derive(Debug)]
+pub struct Role {
+    /// On ConfigMaps of the case's namespace.
+    pub verbs: Vec<String>,
+    /// Somebody else has made the map, empty, before a store is opened.
+    pub existing: bool,
+}
 
 pub struct World<'a> {
     cluster: &'a Cluster,
@@ -59,8 +67,8 @@ impl<'a> World<'a> {
         let namespace = cluster.fresh_namespace()?;
         let kubeconfig = match ROLE.get() {
             None => cluster.kubeconfig().to_owned(),
-            Some(verbs) => {
-                let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs}]);
+            Some(role) => {
+                let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": role.verbs}]);
                 cluster.user("role", &namespace, &rules)?.kubeconfig
             }
         };
@@ -81,6 +89,17 @@ impl<'a> World<'a> {
     /// What no message may hold.
     pub fn secrets(&self) -> impl Iterator<Item = &String> {
         self.tokens.values()
+    }
+
+    /// Before a store is opened.
+    pub fn prepare(&self) -> Result<(), String> {
+        if ROLE.get().is_some_and(|role| role.existing) {
+            let collection = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
+            let body = json!({"metadata": {"name": DEFAULT_MAP}});
+            // There already, or refused because of what the case is about.
+            self.cluster.client().post(&collection, &body).map_err(|e| e.to_string())?;
+        }
+        Ok(())
     }
 
     pub fn perform(&mut self, step: &Around) -> Result<(), Trouble> {

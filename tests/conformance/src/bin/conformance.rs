@@ -10,12 +10,12 @@ use mapstore_conformance::results::{Results, Run};
 use mapstore_conformance::runner::RunnerSpec;
 use mapstore_conformance::suite::Suite;
 use mapstore_conformance::table::Table;
-use mapstore_conformance::world::ROLE;
+use mapstore_conformance::world::{ROLE, Role};
 use mapstore_harness::{Cluster, Kind};
 
 const USAGE: &str = "\
 usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [--case ID] … [--jobs N] [--slow N]
-                   [--role VERB,…] [--without ID] … [--json FILE]
+                   [--role VERB,… [--existing]] [--without ID] … [--json FILE]
        conformance --count --server … --runner NAME … RESULTS …
        conformance --list
 
@@ -23,7 +23,8 @@ usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [
 this program), or a name and a command. --case takes an id or id/variant. --count proves that the results files hold
 every variant for every runner on every server, passed. --slow stretches time limits for a runner that is N times
 slower than usual. --role gives the stores' user these verbs on ConfigMaps of the case's namespace,
-instead of all; --without leaves out a case that is about more than that.
+instead of all; with --existing somebody else has made the map before a store is opened; --without leaves out a case
+that is about more than that.
 
 real: MAPSTORE_APISERVER_DIR names the folder that tests/apiserver/build.sh made. user: MAPSTORE_TEST_KUBECONFIG names
 the cluster; only namespaces made here are used.";
@@ -37,6 +38,8 @@ struct Arguments {
     runners: Vec<String>,
     cases: BTreeSet<String>,
     without: BTreeSet<String>,
+    role: Option<Vec<String>>,
+    existing: bool,
     jobs: Option<usize>,
     slow: Option<u32>,
     json: Option<PathBuf>,
@@ -67,10 +70,8 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--jobs" => parsed.jobs = Some(value()?.parse().map_err(|e| format!("--jobs: {e}"))?),
             "--slow" => parsed.slow = Some(value()?.parse().map_err(|e| format!("--slow: {e}"))?),
             "--without" => drop(parsed.without.insert(value()?)),
-            "--role" => {
-                let verbs = value()?.split(',').map(str::to_owned).collect();
-                ROLE.set(verbs).map_err(|_| "--role is given twice")?;
-            }
+            "--role" => parsed.role = Some(value()?.split(',').map(str::to_owned).collect()),
+            "--existing" => parsed.existing = true,
             "--json" => parsed.json = Some(value()?.into()),
             "--count" => parsed.count = true,
             "--list" => parsed.list = true,
@@ -89,6 +90,13 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     }
     if arguments.servers.is_empty() || arguments.runners.is_empty() {
         return Err(USAGE.to_owned());
+    }
+    match (&arguments.role, arguments.existing) {
+        (Some(verbs), existing) => {
+            ROLE.set(Role { verbs: verbs.clone(), existing }).expect("nobody else sets it");
+        }
+        (None, true) => return Err(format!("--existing needs --role\n{USAGE}")),
+        (None, false) => {}
     }
     if arguments.count { add_up(&table, arguments) } else { test(&table, arguments) }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufWriter, Write};
 use std::time::Duration;
 
-use mapstore::{Cache, Call, CancelToken, Error, Options, Store, Written};
+use mapstore::{Batch, Cache, Call, CancelToken, Error, Options, Store, Written};
 use mapstore_conformance::wire::Line;
 
 /// What a request leads to, other than `ok`.
@@ -21,6 +21,7 @@ type Answer = Result<Line, Refusal>;
 struct Runner {
     stores: HashMap<u64, Store>,
     tokens: HashMap<u64, CancelToken>,
+    batch: Batch,
 }
 
 fn main() -> std::io::Result<()> {
@@ -64,6 +65,7 @@ impl Runner {
                 self.token(request, "token")?.cancel();
                 Ok(ok)
             }
+            "batch" => self.add(request).map(|()| ok),
             "free" => match self.stores.remove(&number(request, "store")?) {
                 Some(_) => Ok(ok),
                 None => Err(bad("no such store")),
@@ -85,6 +87,18 @@ impl Runner {
             "force_set" => Ok(written(&store.force_set(&text(request, "key")?, bytes(request, "value")?)?)),
             "delete" => Ok(written(&store.delete(&text(request, "key")?)?)),
             "truncate" => Ok(written(&store.truncate()?)),
+            "apply" => Ok(written(&store.apply(&self.batch)?)),
+            "compare_and_set" => {
+                let (expected, value) = (request.bytes("expected"), request.bytes("value"));
+                let key = text(request, "key")?;
+                Ok(written(&store.compare_and_set(&key, expected.as_deref(), value.as_deref())?))
+            }
+            "update" => {
+                let more = request.bytes("append");
+                let change =
+                    |old: Option<&[u8]>| more.as_ref().map(|more| [old.unwrap_or_default(), more].concat());
+                Ok(written(&store.update(&text(request, "key")?, change)?))
+            }
             "keys" => Ok(ok.with_list("keys", store.keys()?)),
             "len" => Ok(ok.with("len", store.len()?.to_string())),
             "snapshot" => snapshot(&store),
@@ -93,6 +107,29 @@ impl Runner {
             "close" => Ok(store.close().map(|()| ok)?),
             verb => Err(bad(&format!("unknown verb {verb}"))),
         }
+    }
+
+    /// One more operation of the batch that the next `apply` applies.
+    fn add(&mut self, request: &Line) -> Result<(), Refusal> {
+        let key = || text(request, "key");
+        let value = || bytes(request, "value");
+        let batch = &mut self.batch;
+        match text(request, "op")?.as_str() {
+            "new" => {
+                *batch = Batch::new();
+                batch
+            }
+            "set" => batch.set(&key()?, value()?)?,
+            "force_set" => batch.force_set(&key()?, value()?)?,
+            "delete" => batch.delete(&key()?)?,
+            "truncate" => batch.truncate()?,
+            "if_absent" => batch.if_absent(&key()?)?,
+            "if_present" => batch.if_present(&key()?)?,
+            "if_equals" => batch.if_equals(&key()?, value()?)?,
+            "if_revision" => batch.if_revision(text(request, "revision")?)?,
+            op => return Err(bad(&format!("unknown op {op}"))),
+        };
+        Ok(())
     }
 
     fn options(&self, request: &Line) -> Result<Options, Refusal> {
