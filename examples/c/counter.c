@@ -38,7 +38,7 @@ int main(void) {
     mapstore_store_t *store = NULL;
     mapstore_error_t *error = NULL;
     long count = 0;
-    int32_t code = mapstore_open("example", MAPSTORE_NUL, NULL, NULL, &store, &error);
+    int32_t code = mapstore_open("my-settings", MAPSTORE_NUL, NULL, NULL, &store, &error);
     if (code == MAPSTORE_OK)
         code = increment(store, &count, &error);
     if (code == MAPSTORE_OK)

@@ -4,7 +4,7 @@
 #include <iostream>
 
 int main() try {
-    const mapstore::store store("example");
+    const mapstore::store store("my-settings");
     store.set("colour", "blue");
     store.update("visits", [](std::optional<std::string_view> old) {
         return std::to_string(old ? std::stoi(std::string(*old)) + 1 : 1);

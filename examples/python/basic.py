@@ -2,7 +2,7 @@
 
 import mapstore
 
-with mapstore.open("example") as store:
+with mapstore.open("my-settings") as store:
     store["colour"] = b"blue"
     store.update("visits", lambda old: str(int(old or 0) + 1).encode())
     print("colour:", store["colour"].decode())

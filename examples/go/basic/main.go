@@ -20,7 +20,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	store, err := mapstore.Open(ctx, "example")
+	store, err := mapstore.Open(ctx, "my-settings")
 	if err != nil {
 		return err
 	}

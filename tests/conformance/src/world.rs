@@ -22,7 +22,8 @@ pub static ROLE: OnceLock<Role> = OnceLock::new();
 pub struct Role {
     /// On ConfigMaps of the case's namespace.
     pub verbs: Vec<String>,
-    /// Somebody else has made the map, empty, before a store is opened.
+    /// Somebody else has made the map, empty, before a store is opened. What a case says of a missing one is then
+    /// said of that.
     pub existing: bool,
 }
 
@@ -93,7 +94,7 @@ impl<'a> World<'a> {
 
     /// Before a store is opened.
     pub fn prepare(&self) -> Result<(), String> {
-        if ROLE.get().is_some_and(|role| role.existing) {
+        if existing() {
             let collection = format!("/api/v1/namespaces/{}/configmaps", self.namespace);
             let body = json!({"metadata": {"name": DEFAULT_MAP}});
             // There already, or refused because of what the case is about.
@@ -196,7 +197,10 @@ impl<'a> World<'a> {
             Ok::<Value, Trouble>(body)
         };
         let reply = match (&outside.create, &outside.patch, &outside.replace, outside.delete) {
-            (Some(content), None, None, None) => client.post(collection, &whole(content)?),
+            (Some(content), None, None, None) => match client.post(collection, &whole(content)?) {
+                Ok(reply) if reply.status == 409 && existing() => client.put(path, &whole(content)?),
+                reply => reply,
+            },
             (None, Some(content), None, None) => client.patch(path, Media::MergePatch, &content.body(self)?),
             (None, None, Some(content), None) => client.put(path, &whole(content)?),
             (None, None, None, Some(true)) => client.delete(path),
@@ -213,8 +217,10 @@ impl<'a> World<'a> {
         let path = self.path(inspection.namespace.as_ref(), inspection.map.as_ref())?;
         let reply = self.cluster.client().get(&path)?;
         if inspection.absent == Some(true) {
+            let empty = |field: &str| reply.body[field].as_object().is_none_or(|map| map.is_empty());
             return match reply.status {
                 404 => Ok(()),
+                200 if existing() && empty("data") && empty("binaryData") => Ok(()),
                 status => Err(Trouble::Failed(format!("the map should be absent, the server says {status}"))),
             };
         }
@@ -281,6 +287,10 @@ impl Variables for World<'_> {
         };
         found.ok_or_else(|| format!("the table: no variable {name}"))
     }
+}
+
+fn existing() -> bool {
+    ROLE.get().is_some_and(|role| role.existing)
 }
 
 /// As a JSON merge patch: null removes.
