@@ -65,7 +65,7 @@ install-dev:
 wheel:
 	@tests/tools.sh cargo python3
 	$(call step,the wheel (the release build takes some minutes))
-	cargo build -p mapstore-dev
+	$(BUILD)
 	@mapstore-py/wheel.sh '$(TARGET)' '$(DEBUG)'
 
 # --- for developers

@@ -166,6 +166,9 @@ def test_requests_do_not_depend_on_the_number_of_keys(
         "clear": requests(lambda: store.clear()),
     }
     print(keys, "keys:", counts)
+    # Python 3.9's list() asks for the length twice.
+    in_list = counts.pop("iter")
+    assert in_list <= (3 if sys.version_info < (3, 10) else 2), in_list
     assert all(1 <= count <= 2 for count in counts.values()), counts
     proxy.stop()
 
