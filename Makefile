@@ -102,6 +102,7 @@ test:
 	@$(MAKE) conformance-count
 	@$(MAKE) conformance-role
 	@$(MAKE) many
+	@$(MAKE) bench-check
 	@$(MAKE) docs
 	@$(MAKE) audit
 	@$(MAKE) installed
@@ -198,6 +199,12 @@ bench: apiserver
 	@tests/tools.sh cargo cc go python3 pkg-config
 	$(call step,what writes cost (half an hour))
 	@bench/run.sh '$(TARGET)' '$(APISERVER)' '$(CURDIR)/bench/results' $(BENCH)
+
+# Its short form: requests and bytes.
+.PHONY: bench-check
+bench-check: apiserver
+	$(call step,requests and bytes of writes in four languages)
+	@bench/run.sh '$(TARGET)' '$(APISERVER)' check
 
 .PHONY: conformance-count
 conformance-count:

@@ -218,6 +218,24 @@ def counts() -> list[dict[str, Any]]:
     return rows
 
 
+def check() -> list[dict[str, Any]]:
+    """The short form: a set is one request of less than 1,000 bytes whatever the map; the others do what they should."""
+    rows = counts()
+    expected = {
+        "client-go GET GET PUT": 3,
+        "client-go GET PUT": 2,
+        "python client patch": 1,
+        "python client GET PUT": 2,
+    }
+    for row in rows:
+        each = row["requests"] / row["sets"]
+        assert each == expected.get(row["contender"].removesuffix(", protobuf"), 1), row
+        if row["contender"].startswith("mapstore"):
+            assert row["request_body"] + row["response_body"] < 1000 * row["sets"], row
+    print(f"requests and bytes are right: {len(rows)} rows")
+    return rows
+
+
 def threads() -> list[dict[str, Any]]:
     rows = []
     for kind in ("1 KiB", "5000 keys"):
@@ -300,18 +318,18 @@ def machine() -> dict[str, str]:
         "go": said("go", "env", "GOVERSION"),
         "client-go": said("go", "-C", "go/clientgo", "list", "-m", "-f", "{{.Version}}", "k8s.io/client-go"),
         "python": platform.python_version(),
-        "python client": (here / "requirements.txt").read_text().split("kubernetes==")[1].split()[0],
+        "python client": (here / "requirements-check.txt").read_text().split("kubernetes==")[1].split()[0],
     }
 
 
 def main() -> None:
     path, started = Path(sys.argv[3]), time.monotonic()
     results = json.loads(path.read_text()) if path.exists() else {}
-    parts = {part.__name__: part for part in (sizes, counts, threads, processes, runaway)}
+    parts = {part.__name__: part for part in (sizes, counts, check, threads, processes, runaway)}
     for name in settings["only"].split(","):
         print(f"\n--- {name}", flush=True)
         results[name] = parts[name]()
-        results["machine"] = machine()
+        results["machine"] = machine() if name != "check" else {}
         path.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\nmeasured in {(time.monotonic() - started) / 60:.0f} min")
 
