@@ -58,7 +58,7 @@ install-dev:
 	cargo build --profile '$(PROFILE)' -p mapstore-dev -p mapstore-dev-capi
 	install -D -m 755 '$(BUILT)/mapstore-dev' '$(DESTDIR)$(PREFIX)/bin/mapstore-dev'
 	install -D -m 755 '$(BUILT)/libmapstore_dev.so' '$(DESTDIR)$(PREFIX)/lib/libmapstore_dev.so'
-	install -D -m 644 include/mapstore_dev.h '$(DESTDIR)$(PREFIX)/include/mapstore_dev.h'
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/include' include/mapstore_dev.h include/mapstore_dev.hpp
 
 ## make wheel       the Python package as a wheel, tested on every Python found here
 .PHONY: wheel

@@ -1,5 +1,5 @@
 //! The header is what cbindgen makes of the source, compiles alone as C and
-//! C++, and a C program that uses every function runs.
+//! C++, and programs in both that use every function run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,7 +62,7 @@ fn header_compiles_alone() {
 }
 
 #[test]
-fn a_c_program_uses_it() {
+fn programs_use_it() {
     // A cdylib is no dependency of a test, so Cargo hasn't built it yet.
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("the target folder");
     let mut build = Command::new(env!("CARGO"));
@@ -79,16 +79,18 @@ fn a_c_program_uses_it() {
     build.args(["build", "--quiet", "--lib", "--manifest-path"]);
     run(build.arg(capi().join("Cargo.toml")).arg("--target-dir").arg(target));
     let library = target.join("debug");
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("smoke");
-    run(Command::new("cc")
-        .args(["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-o"])
-        .arg(&program)
-        .arg(capi().join("tests/smoke.c"))
-        .arg("-I")
-        .arg(include())
-        .arg("-L")
-        .arg(&library)
-        .arg("-lmapstore_dev")
-        .arg(format!("-Wl,-rpath,{}", library.display())));
-    assert_eq!(run(&mut Command::new(program)), "ok\n");
+    for (compiler, standard, source) in [("cc", "-std=c99", "smoke.c"), ("c++", "-std=c++17", "smoke.cpp")] {
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(source.replace('.', "-"));
+        run(Command::new(compiler)
+            .args([standard, "-Wall", "-Wextra", "-pedantic", "-Werror", "-g", "-o"])
+            .arg(&program)
+            .arg(capi().join("tests").join(source))
+            .arg("-I")
+            .arg(include())
+            .arg("-L")
+            .arg(&library)
+            .arg("-lmapstore_dev")
+            .arg(format!("-Wl,-rpath,{}", library.display())));
+        assert_eq!(run(&mut Command::new(program)), "ok\n", "{source}");
+    }
 }
