@@ -44,9 +44,12 @@ run cpp/basic "visits = 2" "$scratch/cpp-basic"
 run go/basic "visits = 3" "$scratch/go-basic"
 run python/basic "visits = 4" python3 examples/python/basic.py
 run c/counter "visits = 5" "$scratch/c-counter"
+run rust/basic "visits = 6" "$built/examples/basic"
+run rust/json 'carla: {"visits":2}' "$built/examples/json"
+run c/json 'dora: {"visits": 2}' "$scratch/c-json"
 run go/json 'anna: {"visits":2}' "$scratch/go-json"
 run python/json_objects "anna: 4 visits" python3 examples/python/json_objects.py
 run cpp/json 'berta: {"visits": 2}' "$scratch/cpp-json"
 
 PYTHONPATH=$root/tests/apiserver:$built/python PYTHONDONTWRITEBYTECODE=1 python3 tests/examples/pod.py "$2" README.md \
-  "$scratch/c-counter" "$scratch/cpp-basic" "$scratch/go-basic" "python3 examples/python/basic.py"
+  "$scratch/c-counter" "$scratch/cpp-basic" "$scratch/go-basic" "$built/examples/basic" "python3 examples/python/basic.py"
