@@ -1,0 +1,211 @@
+//! Group commit, with the first request of a group held at a proxy: who waits behind it, who leaves, who is let go on.
+
+mod support;
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mapstore::{Batch, Cache, Call, CancelToken, ErrorKind, Options, Store};
+use mapstore_harness::Kind::Dev;
+use mapstore_harness::proxy::{PathKind, Proxy, Rule, RuleHandle};
+use support::*;
+
+const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
+
+struct Scene {
+    site: Site,
+    proxy: Proxy,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let site = Site::start(Dev);
+        let proxy = Proxy::start(&site.cluster).unwrap();
+        Scene { site, proxy }
+    }
+
+    /// A store that has written, so that it need not look.
+    fn store(&self, cache: Cache) -> Store {
+        let options = Options::new("m").kubeconfig(self.proxy.kubeconfig()).namespace(&self.site.namespace);
+        let store = options.cache(cache).timeout(Duration::from_secs(20)).open().unwrap();
+        store.set("first", "1").unwrap();
+        store
+    }
+
+    fn hold_a_patch(&self) -> RuleHandle {
+        self.proxy.clear_rules();
+        self.proxy.rule(Rule::on("PATCH").hold())
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.site.object()["binaryData"].get(key).is_some()
+    }
+}
+
+/// Starts it, and returns when it must be in the queue.
+fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+    let running = thread::spawn(work);
+    thread::sleep(Duration::from_millis(100));
+    running
+}
+
+#[test]
+fn waiting_writes_go_together_and_one_that_is_cancelled_does_not_go() {
+    for cache in MODES {
+        let scene = Scene::new();
+        let store = scene.store(cache);
+        let held = scene.hold_a_patch();
+        let ahead = in_background({
+            let store = store.clone();
+            move || store.set("ahead", "1")
+        });
+        held.wait_hit().unwrap();
+        let token = CancelToken::new();
+        let leaving = in_background({
+            let store = store.with(&Call::new().cancel(&token));
+            move || store.set("leaving", "1")
+        });
+        let staying: Vec<_> = (0..5)
+            .map(|number| {
+                let store = store.clone();
+                in_background(move || store.set(&format!("staying-{number}"), "1"))
+            })
+            .collect();
+        token.cancel();
+        let refused = leaving.join().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Cancelled, "{cache:?}: {refused}");
+        assert!(refused.to_string().contains("nothing was written"), "{cache:?}: {refused}");
+        scene.proxy.reset_counts();
+        held.release();
+        ahead.join().unwrap().unwrap();
+        let written: Vec<_> = staying.into_iter().map(|one| one.join().unwrap().unwrap()).collect();
+        assert!(written.windows(2).all(|two| two[0].revision == two[1].revision), "{cache:?}: {written:?}");
+        assert_eq!(scene.proxy.counts().of("PATCH", PathKind::Object).requests, 1, "{cache:?}");
+        assert!(scene.has("ahead") && scene.has("staying-4") && !scene.has("leaving"), "{cache:?}");
+    }
+}
+
+#[test]
+fn one_that_is_cancelled_in_flight_says_so_and_is_not_lost_sight_of() {
+    for cache in MODES {
+        let scene = Scene::new();
+        let store = scene.store(cache);
+        let held = scene.hold_a_patch();
+        let token = CancelToken::new();
+        let leaving = in_background({
+            let store = store.with(&Call::new().cancel(&token));
+            move || store.set("leaving", "1")
+        });
+        held.wait_hit().unwrap();
+        token.cancel();
+        let refused = leaving.join().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Cancelled, "{cache:?}: {refused}");
+        assert!(refused.to_string().contains("may have been applied"), "{cache:?}: {refused}");
+        held.release();
+        // Whatever became of it: the next write and read see the map as it is.
+        store.set("next", "1").unwrap();
+        assert_eq!(store.contains("leaving").unwrap(), scene.has("leaving"), "{cache:?}");
+        assert!(scene.has("next"));
+    }
+}
+
+#[test]
+fn close_answers_everybody() {
+    for cache in MODES {
+        let scene = Scene::new();
+        let store = scene.store(cache);
+        let held = scene.hold_a_patch();
+        let calls: Vec<_> = (0..8)
+            .map(|number| {
+                let store = store.clone();
+                in_background(move || store.set(&format!("k{number}"), "1"))
+            })
+            .collect();
+        held.wait_hit().unwrap();
+        let began = Instant::now();
+        store.close().unwrap();
+        for (number, call) in calls.into_iter().enumerate() {
+            let refused = call.join().unwrap().unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Closed, "{cache:?}: {refused}");
+            let in_flight = refused.to_string().contains("may have been applied");
+            assert_eq!(in_flight, number == 0, "{cache:?}, number {number}: {refused}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(1), "{cache:?}: {:?}", began.elapsed());
+        held.release();
+        thread::sleep(Duration::from_millis(100));
+        assert!(
+            (1..8).all(|number| !scene.has(&format!("k{number}"))),
+            "{cache:?}: told that nothing was written"
+        );
+    }
+}
+
+/// Three writers of 300 KiB without pause fill every group; a small write goes with the next or the one after it.
+#[test]
+fn large_writes_do_not_starve_a_small_one() {
+    for cache in MODES {
+        let scene = Scene::new();
+        let options = Options::new("m").kubeconfig(scene.proxy.kubeconfig()).namespace(&scene.site.namespace);
+        let store = options.cache(cache).write_budget(u64::MAX).open().unwrap();
+        store.set("small", "0").unwrap();
+        let over = CancelToken::new();
+        thread::scope(|scope| {
+            for writer in 0..3 {
+                let (store, over) = (&store, &over);
+                scope.spawn(move || {
+                    for round in 100.. {
+                        if over.is_cancelled() {
+                            break;
+                        }
+                        store.set(&format!("large-{writer}"), format!("{round}").repeat(100_000)).unwrap();
+                    }
+                });
+            }
+            thread::sleep(Duration::from_millis(300));
+            for round in 1..=10 {
+                scene.proxy.reset_counts();
+                store.set("small", round.to_string()).unwrap();
+                let meanwhile = scene.proxy.counts().of("PATCH", PathKind::Object).requests;
+                assert!(meanwhile <= 4, "{cache:?}: {meanwhile} other requests went first");
+            }
+            over.cancel();
+        });
+    }
+}
+
+/// Members get what they would get alone, in their order, in one request.
+#[test]
+fn results_in_a_group_are_exact() {
+    for cache in MODES {
+        let scene = Scene::new();
+        let store = scene.store(cache);
+        let held = scene.hold_a_patch();
+        let ahead = in_background({
+            let store = store.clone();
+            move || store.set("ahead", "1")
+        });
+        held.wait_hit().unwrap();
+        let apply = |batch: &Batch| {
+            let (store, batch) = (store.clone(), batch.clone());
+            in_background(move || store.apply(&batch))
+        };
+        let absent = |key: &str, value: &str| {
+            let mut batch = Batch::new();
+            batch.if_absent(key).unwrap().set(key, value).unwrap();
+            batch
+        };
+        let first = apply(&absent("lock", "one"));
+        let second = apply(&absent("lock", "two"));
+        let too_large =
+            apply(Batch::new().set("a", vec![0; 600_000]).unwrap().set("b", vec![0; 600_000]).unwrap());
+        let last = apply(Batch::new().set("after", "1").unwrap());
+        held.release();
+        ahead.join().unwrap().unwrap();
+        let first = first.join().unwrap().unwrap();
+        assert_eq!(second.join().unwrap().unwrap_err().kind(), ErrorKind::Conflict, "{cache:?}");
+        assert_eq!(too_large.join().unwrap().unwrap_err().kind(), ErrorKind::TooLarge, "{cache:?}");
+        assert!(first.changed && last.join().unwrap().unwrap().changed, "{cache:?}");
+        assert_eq!(store.get("lock").unwrap().as_deref(), Some(b"one".as_slice()), "{cache:?}");
+        assert!(!scene.has("a") && !scene.has("b") && scene.has("after"), "{cache:?}");
+    }
+}
