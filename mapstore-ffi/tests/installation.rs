@@ -18,7 +18,7 @@ fn install(arguments: &[&OsStr], namespace: Option<&str>) {
     let said =
         [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     assert!(output.status.success(), "{said}");
-    assert_eq!(said.matches("ok ").count(), 6, "{said}");
+    assert_eq!(said.matches("ok ").count(), 9, "{said}");
 }
 
 #[test]
