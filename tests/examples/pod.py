@@ -27,7 +27,14 @@ def main() -> None:
         server.command("namespace", name=NAMESPACE)
 
         def kubectl(*arguments: str, kubeconfig: str = server.kubeconfig, given: str | None = None) -> str:
-            command = [apiserver / "kubectl", "--kubeconfig", kubeconfig, "--namespace", NAMESPACE, *arguments]
+            command = [
+                apiserver / "kubectl",
+                "--kubeconfig",
+                kubeconfig,
+                "--namespace",
+                NAMESPACE,
+                *arguments,
+            ]
             done = subprocess.run(command, input=given, capture_output=True, text=True)
             if done.returncode != 0:
                 raise SystemExit(f"kubectl {' '.join(arguments)}: {done.stderr}")
@@ -39,9 +46,16 @@ def main() -> None:
             return [item["rules"] for item in items if item["kind"] == "Role"]
 
         applied = rules(kubectl("apply", "-f", str(manifest), "-o", "json"))
-        in_readme = [block for block in re.findall(r"```yaml\n(.*?)```", readme.read_text(), re.S) if "kind: Role" in block]
+        in_readme = [
+            block
+            for block in re.findall(r"```yaml\n(.*?)```", readme.read_text(), re.S)
+            if "kind: Role" in block
+        ]
         assert len(in_readme) == 1, "the README should have one Role"
-        assert rules(kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json", given=in_readme[0])) == applied
+        assert (
+            rules(kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json", given=in_readme[0]))
+            == applied
+        )
 
         token = kubectl("create", "token", "my-program").strip()
         config = json.loads(kubectl("config", "view", "--raw", "--minify", "-o", "json"))
@@ -59,7 +73,9 @@ def main() -> None:
             done = subprocess.run(command.split(), capture_output=True, text=True, env=environment)
             said = done.stdout + done.stderr
             assert done.returncode == 0 and f"visits = {visits}" in said, f"{command}: {said}"
-            print(f"ok: under the manifest's rights: {command.split()[-1].rsplit('/', 1)[-1]}: {done.stdout.strip()}")
+            print(
+                f"ok: under the manifest's rights: {command.split()[-1].rsplit('/', 1)[-1]}: {done.stdout.strip()}"
+            )
         status, _ = server.request("GET", MAP)
         assert status == 200, status
 
