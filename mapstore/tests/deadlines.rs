@@ -124,19 +124,17 @@ fn a_network_that_stops_and_comes_back() {
         gate.stall(true);
         let answers = run_all(&store, DEADLINE);
         gate.stall(false);
-        let mut unknown = 0;
         for (name, answer) in answers {
             let Err(error) = answer else {
                 assert_eq!(cache, Cache::Exclusive, "{name} succeeded without a network");
                 continue;
             };
             match error.kind() {
-                ErrorKind::OutcomeUnknown if WRITES.iter().any(|(write, _)| *write == name) => unknown += 1,
+                // Those that went together in the one request that was on its way; groups.rs looks at who did.
+                ErrorKind::OutcomeUnknown if WRITES.iter().any(|(write, _)| *write == name) => {}
                 kind => assert_eq!(kind, ErrorKind::Deadline, "{name}: {error}"),
             }
         }
-        // One write at a time, and that one only if no read had taken the open connection.
-        assert!(unknown <= 1, "{unknown} writes were sent");
         works_again(&store, &site);
         gate.stall(true);
         let answer = on_time("set", DEADLINE, || store.with(&within(DEADLINE)).set("k", "new"));
