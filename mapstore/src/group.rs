@@ -67,7 +67,7 @@ impl Group {
     /// Their turn came too late: sent now, they might be applied after the caller was told.
     pub fn dismiss_those_too_late(&mut self) {
         for late in self.requests.extract_if(.., |request| request.is_over()) {
-            let error = late.limits.overdue(None);
+            let error = late.limits.verdict(&late.closing);
             late.answer(Err(error));
         }
     }

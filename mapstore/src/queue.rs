@@ -10,7 +10,7 @@ use crate::batch::{Batch, Written};
 use crate::cache::Snapshot;
 use crate::entry::MAX_VALUES_BYTES;
 use crate::error::{Error, Result};
-use crate::limits::Limits;
+use crate::limits::{Closing, Limits};
 use crate::runtime::Answer;
 
 /// One call that waits.
@@ -22,6 +22,8 @@ pub(crate) struct Request {
     /// What the store allows this process to have stored: see [`crate::budget`].
     pub budget: u64,
     pub limits: Arc<Limits>,
+    /// The store's.
+    pub closing: Closing,
     pub answer: Answer<Done>,
 }
 
@@ -52,7 +54,8 @@ pub(crate) enum Done {
 impl Request {
     /// Whether it is too late to begin: the caller was told, or is about to be.
     pub fn is_over(&self) -> bool {
-        self.limits.progress.is_given_up() || self.limits.is_past()
+        let limits = &self.limits;
+        limits.progress.is_given_up() || limits.is_past() || limits.is_cancelled() || self.closing.is_closed()
     }
 
     pub fn answer(self, result: Result<Done>) {

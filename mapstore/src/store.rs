@@ -317,8 +317,8 @@ impl Store {
         let parts = &self.inner.parts;
         let (cached, text_values, budget) = (parts.cache.is_some(), parts.text_values, parts.write_budget);
         parts.runtime.wait(&limits, &parts.closing, |answer| {
-            let limits = limits.clone();
-            let request = Request { job, cached, text_values, budget, limits, answer };
+            let (limits, closing) = (limits.clone(), parts.closing.clone());
+            let request = Request { job, cached, text_values, budget, limits, closing, answer };
             parts.map.writer.enqueue(request, &parts.runtime);
             || parts.map.writer.someone_left()
         })
