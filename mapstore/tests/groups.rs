@@ -5,31 +5,28 @@ mod support;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mapstore::{Batch, Cache, Call, CancelToken, ErrorKind, Options, Store};
+use mapstore::{Batch, Cache, Call, CancelToken, ErrorKind, Result, Store, Written};
 use mapstore_harness::Kind::Dev;
-use mapstore_harness::proxy::{PathKind, Proxy, Rule, RuleHandle};
+use mapstore_harness::proxy::{PathKind, Rule, RuleHandle};
 use support::*;
 
-const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
-
-struct Scene {
-    site: Site,
-    proxy: Proxy,
-}
-
 impl Scene {
-    fn new() -> Scene {
-        let site = Site::start(Dev);
-        let proxy = Proxy::start(&site.cluster).unwrap();
-        Scene { site, proxy }
-    }
-
     /// A store that has written, so that it need not look.
     fn store(&self, cache: Cache) -> Store {
-        let options = Options::new("m").kubeconfig(self.proxy.kubeconfig()).namespace(&self.site.namespace);
-        let store = options.cache(cache).timeout(Duration::from_secs(20)).open().unwrap();
+        let store = self.options(cache).timeout(Duration::from_secs(20)).open().unwrap();
         store.set("first", "1").unwrap();
         store
+    }
+
+    /// A write that is under way, and what holds it: others have to wait behind it.
+    fn write_ahead(&self, store: &Store) -> (thread::JoinHandle<Result<Written>>, RuleHandle) {
+        let held = self.hold_a_patch();
+        let ahead = in_background({
+            let store = store.clone();
+            move || store.set("ahead", "1")
+        });
+        held.wait_hit().unwrap();
+        (ahead, held)
     }
 
     fn hold_a_patch(&self) -> RuleHandle {
@@ -52,14 +49,9 @@ fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
 #[test]
 fn waiting_writes_go_together_and_one_that_is_cancelled_does_not_go() {
     for cache in MODES {
-        let scene = Scene::new();
+        let scene = Scene::start(Dev);
         let store = scene.store(cache);
-        let held = scene.hold_a_patch();
-        let ahead = in_background({
-            let store = store.clone();
-            move || store.set("ahead", "1")
-        });
-        held.wait_hit().unwrap();
+        let (ahead, held) = scene.write_ahead(&store);
         let token = CancelToken::new();
         let leaving = in_background({
             let store = store.with(&Call::new().cancel(&token));
@@ -88,7 +80,7 @@ fn waiting_writes_go_together_and_one_that_is_cancelled_does_not_go() {
 #[test]
 fn one_that_is_cancelled_in_flight_says_so_and_is_not_lost_sight_of() {
     for cache in MODES {
-        let scene = Scene::new();
+        let scene = Scene::start(Dev);
         let store = scene.store(cache);
         let held = scene.hold_a_patch();
         let token = CancelToken::new();
@@ -112,7 +104,7 @@ fn one_that_is_cancelled_in_flight_says_so_and_is_not_lost_sight_of() {
 #[test]
 fn close_answers_everybody() {
     for cache in MODES {
-        let scene = Scene::new();
+        let scene = Scene::start(Dev);
         let store = scene.store(cache);
         let held = scene.hold_a_patch();
         let calls: Vec<_> = (0..8)
@@ -144,9 +136,8 @@ fn close_answers_everybody() {
 #[test]
 fn large_writes_do_not_starve_a_small_one() {
     for cache in MODES {
-        let scene = Scene::new();
-        let options = Options::new("m").kubeconfig(scene.proxy.kubeconfig()).namespace(&scene.site.namespace);
-        let store = options.cache(cache).write_budget(u64::MAX).open().unwrap();
+        let scene = Scene::start(Dev);
+        let store = scene.options(cache).write_budget(u64::MAX).open().unwrap();
         store.set("small", "0").unwrap();
         let over = CancelToken::new();
         thread::scope(|scope| {
@@ -177,14 +168,9 @@ fn large_writes_do_not_starve_a_small_one() {
 #[test]
 fn results_in_a_group_are_exact() {
     for cache in MODES {
-        let scene = Scene::new();
+        let scene = Scene::start(Dev);
         let store = scene.store(cache);
-        let held = scene.hold_a_patch();
-        let ahead = in_background({
-            let store = store.clone();
-            move || store.set("ahead", "1")
-        });
-        held.wait_hit().unwrap();
+        let (ahead, held) = scene.write_ahead(&store);
         let apply = |batch: &Batch| {
             let (store, batch) = (store.clone(), batch.clone());
             in_background(move || store.apply(&batch))

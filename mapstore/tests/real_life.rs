@@ -15,8 +15,6 @@ use mapstore_harness::{Client, Media};
 use serde_json::{Value as Json, json};
 use support::*;
 
-const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
-
 fn stores(site: &Site, timeout: Duration) -> [Store; 2] {
     MODES.map(|cache| site.options().cache(cache).timeout(timeout).open().unwrap())
 }

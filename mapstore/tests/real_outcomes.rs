@@ -13,34 +13,20 @@ use mapstore_harness::proxy::{Canned, Hearing, Proxy, Rule};
 use serde_json::{Value as Json, json};
 use support::*;
 
-const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
-
-/// A store that knows the map, by way of the proxy, and a foreign key in it.
-struct Scene {
-    site: Site,
-    proxy: Proxy,
-}
-
 impl Scene {
-    fn new() -> Scene {
-        let site = Site::start(Real);
-        let proxy = Proxy::start(&site.cluster).unwrap();
-        Scene { site, proxy }
-    }
-
-    fn options(&self, cache: Cache) -> Options {
-        let options = Options::new("m").kubeconfig(self.proxy.kubeconfig()).namespace(&self.site.namespace);
-        options.cache(cache).timeout(Duration::from_secs(15))
-    }
-
+    /// A store that knows the map, by way of the proxy, and a foreign key in it.
     fn opened(&self, cache: Cache) -> Store {
         self.proxy.clear_rules();
-        let store = self.options(cache).open().unwrap();
+        let store = self.patient(cache).open().unwrap();
         store.set("k", "old").unwrap();
         self.foreign(json!({"data": {"foreign": "0"}}));
         store.set("k", "older").unwrap();
         store.set("k", "oldest").unwrap();
         store
+    }
+
+    fn patient(&self, cache: Cache) -> Options {
+        self.options(cache).timeout(Duration::from_secs(15))
     }
 
     fn foreign(&self, patch: Json) {
@@ -71,7 +57,7 @@ fn applied(answer: Result<Written>) {
 
 #[test]
 fn an_answer_lost_after_the_commit() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         let store = scene.opened(cache);
         let lost = scene.proxy.rule(Rule::on("PATCH").close());
@@ -82,7 +68,7 @@ fn an_answer_lost_after_the_commit() {
 
 #[test]
 fn a_patch_that_is_held_and_comes_before_our_second_try() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         let store = scene.opened(cache);
         let first = scene.proxy.rule(Rule::on("PATCH").hold().close());
@@ -100,7 +86,7 @@ fn a_patch_that_is_held_and_comes_before_our_second_try() {
 
 #[test]
 fn a_patch_that_is_held_and_comes_after_others_wrote() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         let store = scene.opened(cache);
         let first = scene.proxy.rule(Rule::on("PATCH").hold().close());
@@ -120,10 +106,10 @@ fn a_patch_that_is_held_and_comes_after_others_wrote() {
 
 #[test]
 fn a_post_that_is_held_while_the_map_is_made_and_deleted() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         scene.proxy.clear_rules();
-        let store = scene.options(cache).open().unwrap();
+        let store = scene.patient(cache).open().unwrap();
         let post = scene.proxy.rule(Rule::on("POST").query_without("dryRun").hold().close());
         applied(store.set("k", "new"));
         assert_eq!(scene.site.value("k").as_deref(), Some("new"));
@@ -139,7 +125,7 @@ fn a_post_that_is_held_while_the_map_is_made_and_deleted() {
 
 #[test]
 fn a_504_before_and_after_the_commit() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     let gateway =
         || Hearing::Instead(Canned::text(504, "Timeout: request did not complete within requested timeout"));
     for cache in MODES {
@@ -156,7 +142,7 @@ fn a_504_before_and_after_the_commit() {
 
 #[test]
 fn a_reset_between_groups() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         let store = scene.opened(cache);
         for round in 0..10 {
@@ -169,9 +155,7 @@ fn a_reset_between_groups() {
 
 #[test]
 fn a_server_that_is_killed_in_mid_commit() {
-    let site = Site::own(Real);
-    let proxy = Proxy::start(&site.cluster).unwrap();
-    let scene = Scene { site, proxy };
+    let scene = Scene::own(Real);
     for cache in MODES {
         for delivered in [true, false] {
             let store = scene.opened(cache);
@@ -195,7 +179,7 @@ fn a_server_that_is_killed_in_mid_commit() {
 
 #[test]
 fn a_map_that_is_deleted_and_made_anew_between_try_and_retry() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         for committed in [true, false] {
             let store = scene.opened(cache);
@@ -220,13 +204,13 @@ fn a_map_that_is_deleted_and_made_anew_between_try_and_retry() {
 
 #[test]
 fn watch_is_forbidden_while_a_write_is_in_doubt() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         scene.opened(cache);
         let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]}]);
         let user = scene.site.cluster.user("nowatch", &scene.site.namespace, &rules).unwrap();
         let kubeconfig = scene.proxy.kubeconfig_like(&user.kubeconfig).unwrap();
-        let store = scene.options(cache).kubeconfig(kubeconfig).open().unwrap();
+        let store = scene.patient(cache).kubeconfig(kubeconfig).open().unwrap();
         store.set("k", "known").unwrap();
 
         scene.proxy.rule(Rule::on("PATCH").close());
@@ -250,7 +234,7 @@ fn watch_is_forbidden_while_a_write_is_in_doubt() {
 
 #[test]
 fn a_429_says_when_in_plain_text() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     for cache in MODES {
         let store = scene.opened(cache);
         let busy = Canned::text(429, "Too many requests, please try again later.").header("Retry-After", "1");
@@ -265,7 +249,7 @@ fn a_429_says_when_in_plain_text() {
 /// After a conflict a write goes whatever the revision, and never twice.
 #[test]
 fn a_write_without_a_revision_is_found_by_its_stamp_or_unknown() {
-    let scene = Scene::new();
+    let scene = Scene::start(Real);
     let store = scene.opened(Cache::None);
     scene.foreign(json!({"data": {"foreign": "1"}}));
     let blind = scene.proxy.rule(Rule::on("PATCH").nth(2).close());

@@ -12,11 +12,8 @@ use mapstore_harness::proxy::{Count, Proxy};
 use serde_json::{Value as Json, json};
 use support::*;
 
-const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
-
 fn store(site: &Site, proxy: &Proxy, cache: Cache) -> Store {
-    let options = Options::new("m").kubeconfig(proxy.kubeconfig()).namespace(&site.namespace).cache(cache);
-    options.write_budget(u64::MAX).timeout(Duration::from_secs(30)).open().unwrap()
+    site.through(proxy).cache(cache).write_budget(u64::MAX).timeout(Duration::from_secs(30)).open().unwrap()
 }
 
 fn cost(proxy: &Proxy, work: impl FnOnce()) -> Count {

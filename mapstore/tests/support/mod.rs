@@ -18,18 +18,47 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mapstore::{Call, Error, ErrorKind, Options, Store};
+use mapstore::{Cache, Call, Error, ErrorKind, Options, Store};
+use mapstore_harness::proxy::Proxy;
 use mapstore_harness::{Client, Cluster, Kind, Scratch, Sections, clean_command};
 use serde_json::{Value as Json, json};
 
 /// How late a call may be: T1 of the contract.
 pub const LATE: Duration = Duration::from_millis(100);
 
+pub const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
+
 /// A cluster, a namespace in it, and files about it.
 pub struct Site {
     pub cluster: Arc<Cluster>,
     pub namespace: String,
     pub scratch: Scratch,
+}
+
+/// A site and a proxy before it.
+pub struct Scene {
+    pub site: Site,
+    pub proxy: Proxy,
+}
+
+impl Scene {
+    pub fn start(kind: Kind) -> Scene {
+        Scene::of(Site::start(kind))
+    }
+
+    /// On a cluster that may be killed.
+    pub fn own(kind: Kind) -> Scene {
+        Scene::of(Site::own(kind))
+    }
+
+    fn of(site: Site) -> Scene {
+        let proxy = Proxy::start(&site.cluster).unwrap();
+        Scene { site, proxy }
+    }
+
+    pub fn options(&self, cache: Cache) -> Options {
+        self.site.through(&self.proxy).cache(cache)
+    }
 }
 
 /// The real server of the tests that only use it; it stops with the last of them.
@@ -94,6 +123,11 @@ impl Site {
 
     pub fn options(&self) -> Options {
         Options::new("m").kubeconfig(self.kubeconfig("direct", None, None))
+    }
+
+    /// By way of a proxy before its cluster.
+    pub fn through(&self, proxy: &Proxy) -> Options {
+        Options::new("m").kubeconfig(proxy.kubeconfig()).namespace(&self.namespace)
     }
 
     pub fn path(&self) -> String {

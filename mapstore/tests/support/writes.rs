@@ -11,8 +11,6 @@ use super::front::{Fate, Front};
 use super::gate::Gate;
 use super::*;
 
-const MODES: [Cache; 2] = [Cache::None, Cache::Exclusive];
-
 /// Opens a store by way of the front and makes it know the map.
 fn opened(site: &Site, front: &Front, cache: Cache) -> Store {
     front.judge(|_| Fate::Pass);
