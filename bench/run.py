@@ -1,5 +1,6 @@
 """Measures what writes cost, mapstore's and others', on the real API server: see README.md.
 
+run.py WORKERS APISERVER check
 run.py WORKERS APISERVER RESULTS.json [only=sizes,counts,threads,processes,runaway] [rounds=3] [seconds=2] [runaway=600]
 """
 
@@ -61,15 +62,19 @@ CONTENDERS = [
     Contender("python client GET PUT", ("venv/bin/python", str(here / "python" / "official.py")), "replace"),
 ]
 NAMED = {contender.name: contender for contender in CONTENDERS}
-# Client-go's own limit of 5 requests a second makes them the same at every size.
-SHIPPED = [name for name in NAMED if name.endswith("as shipped")]
+# Client-go's own limit of 5 requests a second makes these the same at every size.
+SHIPPED = [contender for contender in CONTENDERS if contender.name.endswith("as shipped")]
+UNLIMITED = [contender for contender in CONTENDERS if contender not in SHIPPED]
 
 
 class Server(ApiServer):
     """A fresh one for each part: the memory that one part takes isn't the next one's."""
 
+    version = ""
+
     def __init__(self) -> None:
         super().__init__(apiserver)
+        Server.version = self.ready["version"]
         self.command("namespace", name=NAMESPACE)
         self.made = 0
 
@@ -88,14 +93,31 @@ class Server(ApiServer):
     def rss(self) -> int:
         return int(self.command("memory")["rss"])
 
+    def holds(self) -> dict[str, int]:
+        return {"rss": self.rss(), "etcd": self.command("db_size")["bytes"]}
 
+
+@dataclass(frozen=True)
 class Access:
     """Where the workers connect to: the server, or the proxy before it."""
 
-    def __init__(self, server: Server, kubeconfig: str | None = None, ca: str | None = None) -> None:
-        self.token = server.ready["token"]
-        self.kubeconfig = kubeconfig or server.kubeconfig
-        self.url, self.ca = server.ready["server"], ca or server.ready["ca_file"]
+    kubeconfig: str
+    url: str
+    ca: str
+    token: str
+
+    @classmethod
+    def to(cls, server: Server) -> Access:
+        ready = server.ready
+        return cls(server.kubeconfig, ready["server"], ready["ca_file"], ready["token"])
+
+    @classmethod
+    def through(cls, proxy: LineProgram, server: Server) -> Access:
+        kubeconfig = proxy.ready["kubeconfig"]
+        cluster = json.loads(Path(kubeconfig).read_text())["clusters"][0]["cluster"]
+        ca = workers / "proxy-ca.pem"
+        ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+        return cls(kubeconfig, proxy.ready["url"], str(ca), server.ready["token"])
 
 
 class Worker:
@@ -144,7 +166,7 @@ def run(
     lasts: float = seconds,
 ) -> dict[str, Any]:
     """One measurement on a map of its own, with what the server counted meanwhile."""
-    name, access = server.make_map(kind), Access(server)
+    name, access = server.make_map(kind), Access.to(server)
     running = [Worker(contender, access, name, threads, lasts, own) for own in range(processes)]
     before = server.configmap_requests()
     for worker in running:
@@ -173,15 +195,14 @@ def sizes() -> list[dict[str, Any]]:
     """One writer. The contenders take turns, each round beginning with another one: a slow minute of the machine, and
     what a server's first minute costs, is everybody's."""
     rows = []
-    fair = [contender for contender in CONTENDERS if contender.name not in SHIPPED]
     rounds = int(settings["rounds"])
     for kind in MAPS:
         with Server() as server:
             for turn in range(rounds):
-                first = turn * len(fair) // rounds
-                rows += [run(server, contender, kind) for contender in fair[first:] + fair[:first]]
+                first = turn * len(UNLIMITED) // rounds
+                rows += [run(server, contender, kind) for contender in UNLIMITED[first:] + UNLIMITED[:first]]
             if kind == "1 KiB":
-                rows += [run(server, NAMED[name], kind, lasts=10) for name in SHIPPED]
+                rows += [run(server, contender, kind, lasts=10) for contender in SHIPPED]
     return rows
 
 
@@ -189,16 +210,9 @@ def counts() -> list[dict[str, Any]]:
     """Requests and bytes of bodies a set, through the counting proxy; not timed."""
     rows = []
     with Server() as server, LineProgram(workers / "mapstore-proxy", server.kubeconfig) as proxy:
-        kubeconfig = proxy.ready["kubeconfig"]
-        cluster = json.loads(Path(kubeconfig).read_text())["clusters"][0]["cluster"]
-        ca = workers / "proxy-ca.pem"
-        ca.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
-        access = Access(server, kubeconfig, str(ca))
-        access.url = proxy.ready["url"]
+        access = Access.through(proxy, server)
         for kind in MAPS:
-            for contender in CONTENDERS:
-                if contender.name in SHIPPED:
-                    continue
+            for contender in UNLIMITED:
                 worker = Worker(contender, access, server.make_map(kind), 1, 0.5, 0)
                 proxy.command("reset_counts")
                 worker.go()
@@ -218,7 +232,7 @@ def counts() -> list[dict[str, Any]]:
     return rows
 
 
-def check() -> list[dict[str, Any]]:
+def check() -> None:
     """The short form: a set is one request of less than 1,000 bytes whatever the map; the others do what they should."""
     rows = counts()
     expected = {
@@ -233,7 +247,6 @@ def check() -> list[dict[str, Any]]:
         if row["contender"].startswith("mapstore"):
             assert row["request_body"] + row["response_body"] < 1000 * row["sets"], row
     print(f"requests and bytes are right: {len(rows)} rows")
-    return rows
 
 
 def threads() -> list[dict[str, Any]]:
@@ -263,10 +276,8 @@ def runaway() -> list[dict[str, Any]]:
     """A loop that sets a key of a 900 KiB map without end, under the default write budget."""
     rows, lasts = [], int(settings["runaway"])
     with Server() as server:
-        name, access = server.make_map("900 KiB"), Access(server)
-        rows.append(
-            {"second": 0, "rss": server.rss(), "etcd": server.command("db_size")["bytes"], "written": 0}
-        )
+        name, access = server.make_map("900 KiB"), Access.to(server)
+        rows.append({"second": 0, "written": 0, **server.holds()})
         worker = Worker(Contender("runaway", ("bench-worker",), "runaway"), access, name, 1, lasts, 0)
         worker.go()
         assert worker.process.stdout is not None
@@ -279,8 +290,7 @@ def runaway() -> list[dict[str, Any]]:
             sampled = time.monotonic()
             row = {
                 "second": second, "written": written, "overloaded": overloaded, "longest_ms": longest,
-                "budget_used": used, "budget_limit": limit,
-                "rss": server.rss(), "etcd": server.command("db_size")["bytes"],
+                "budget_used": used, "budget_limit": limit, **server.holds(),
             }  # fmt: skip
             rows.append(row)
             print(
@@ -305,15 +315,13 @@ def machine() -> dict[str, str]:
     memory = next(
         line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal")
     )
-    with Server() as server:
-        version = server.ready["version"]
     return {
         "date": time.strftime("%Y-%m-%d"),
         "commit": said("git", "rev-parse", "--short", "HEAD"),
         "cpu": f"{os.cpu_count()} x {cpu.split(':', 1)[1].strip()}",
         "memory": f"{int(memory.split()[1]) / 2**20:.0f} GiB",
         "system": platform.platform(),
-        "api server": version,
+        "api server": Server.version,
         "rust": said("rustc", "--version"),
         "go": said("go", "env", "GOVERSION"),
         "client-go": said("go", "-C", "go/clientgo", "list", "-m", "-f", "{{.Version}}", "k8s.io/client-go"),
@@ -323,13 +331,15 @@ def machine() -> dict[str, str]:
 
 
 def main() -> None:
+    if sys.argv[3:] == ["check"]:
+        return check()
     path, started = Path(sys.argv[3]), time.monotonic()
     results = json.loads(path.read_text()) if path.exists() else {}
-    parts = {part.__name__: part for part in (sizes, counts, check, threads, processes, runaway)}
+    parts = {part.__name__: part for part in (sizes, counts, threads, processes, runaway)}
     for name in settings["only"].split(","):
         print(f"\n--- {name}", flush=True)
         results[name] = parts[name]()
-        results["machine"] = machine() if name != "check" else {}
+        results["machine"] = machine()
         path.write_text(json.dumps(results, indent=1) + "\n")
     print(f"\nmeasured in {(time.monotonic() - started) / 60:.0f} min")
 

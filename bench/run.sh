@@ -28,15 +28,10 @@ unformatted=$(gofmt -l "$here/go")
 ${CC:-cc} -std=c11 -Wall -Wextra -pedantic -Werror -O2 -pthread -I "$root/include" "$here/c/worker.c" \
     -L "$built/go-prefix/lib" -lmapstore "-Wl,-rpath,$built/go-prefix/lib" -o "$workers/worker-c"
 "$root/tests/conformance/python/build.sh" "$built" "$workers/python"
-if ! cmp -s "$here/$needed" "$workers/venv/$needed"; then
-    rm -rf "$workers/venv"
-    python3 -m venv "$workers/venv"
-    (cd "$here" && "$workers/venv/bin/pip" install --quiet --disable-pip-version-check -r "$needed")
-    cp "$here/$needed" "$workers/venv/"
-fi
+"$root/tests/venv.sh" "$workers/venv" "$here/$needed"
 export PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$root/tests/apiserver
 if [ "$results" = check ]; then
-    exec "$workers/venv/bin/python" "$here/run.py" "$workers" "$apiserver" "$workers/check.json" only=check
+    exec "$workers/venv/bin/python" "$here/run.py" "$workers" "$apiserver" check
 fi
 mkdir -p "$results"
 "$workers/venv/bin/python" "$here/run.py" "$workers" "$apiserver" "$results/results.json" "$@"

@@ -9,12 +9,7 @@ set -euo pipefail
 built=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 tools=$built/python-tools
-if ! cmp -s "$here/requirements-dev.txt" "$tools/requirements-dev.txt"; then
-    rm -rf "$tools"
-    python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements-dev.txt"
-    cp "$here/requirements-dev.txt" "$tools/"
-fi
+"$here/../tests/venv.sh" "$tools" "$here/requirements-dev.txt"
 "$here/../tests/conformance/python/build.sh" "$built" "$built/python"
 export PYTHONPATH=$built/python MAPSTORE_DEV=$built/mapstore-dev PYTHONDONTWRITEBYTECODE=1
 cd "$here"

@@ -32,12 +32,7 @@ pythons() {
     done
 }
 
-if ! cmp -s "$here/requirements-wheel.txt" "$tools/requirements-wheel.txt"; then
-    rm -rf "$tools"
-    python3 -m venv "$tools"
-    "$tools/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements-wheel.txt"
-    cp "$here/requirements-wheel.txt" "$tools/"
-fi
+"$here/../tests/venv.sh" "$tools" "$here/requirements-wheel.txt"
 python3 "$here/notices.py" "$notices"
 rm -rf "$wheels"
 CARGO_TARGET_DIR=$target "$tools/bin/maturin" build --quiet --release --locked --manifest-path "$here/Cargo.toml" --out "$wheels"
