@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::batch::Written;
 use crate::cache::Snapshot;
+use crate::draft::Wish;
 use crate::error::Error;
 use crate::limits::{Limits, Stage};
-use crate::plan::{Base, Fate, Wish};
+use crate::plan::{Base, Fate};
 use crate::queue::{Done, Job, Request};
 
 /// What a write that had to wait needs to be sent and answered; a call with a short timeout has to do with less.

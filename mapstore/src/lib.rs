@@ -28,6 +28,7 @@ mod cache;
 mod call;
 mod config;
 mod connection;
+mod draft;
 mod entry;
 mod error;
 mod exec;
