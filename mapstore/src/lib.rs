@@ -21,44 +21,25 @@
 
 #![warn(missing_docs)]
 
-mod api;
-mod batch;
-mod budget;
-mod cache;
 mod call;
 mod config;
-mod connection;
-mod draft;
-mod entry;
 mod error;
-mod exec;
-mod file;
-mod group;
-mod known;
-mod limits;
+mod host;
 mod map;
+mod model;
 mod options;
-mod outcome;
-mod patch;
-mod plan;
-mod process;
-mod queue;
-mod reader;
-mod resolve;
-mod retry;
-mod runtime;
-mod status;
+mod read;
+mod server;
 mod store;
 mod update;
-mod verify;
-mod wire;
-mod writer;
+mod write;
 
-pub use batch::{Batch, Written};
-pub use cache::{Snapshot, Usage, Value};
-pub use call::{Call, CancelToken};
-pub use entry::{MAX_KEY_BYTES, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision};
+pub use call::Call;
 pub use error::{Error, ErrorKind, Result};
+pub use host::cancel::CancelToken;
+pub use model::{
+    Batch, MAX_KEY_BYTES, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision, Snapshot, Usage, Value, Written,
+};
 pub use options::{Cache, Options};
 pub use store::{Store, verify_connection};
 pub use update::Update;

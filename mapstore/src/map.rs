@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::api::Api;
 use crate::config::Cluster;
-use crate::connection::Connection;
-use crate::reader::Reader;
-use crate::runtime::Process;
-use crate::writer::Writer;
+use crate::host::process::PerProcess;
+use crate::read::reader::Reader;
+use crate::server::api::Api;
+use crate::server::connection::Connection;
+use crate::write::Writer;
 
 pub(crate) struct Map {
     pub api: Arc<Api>,
@@ -21,6 +21,8 @@ pub(crate) struct Map {
 }
 
 /// The maps that are open in this process.
+pub(crate) static MAPS: PerProcess<Maps> = PerProcess::new();
+
 #[derive(Default)]
 pub(crate) struct Maps(Mutex<HashMap<Identity, Weak<Map>>>);
 
@@ -35,13 +37,7 @@ struct Identity {
 
 impl Maps {
     /// The map, for one store more. Each use ends with [`Map::leave`].
-    pub fn open(
-        &self,
-        process: &'static Process,
-        cluster: Cluster,
-        namespace: String,
-        name: String,
-    ) -> Arc<Map> {
+    pub fn open(&self, cluster: Cluster, namespace: String, name: String) -> Arc<Map> {
         let identity = Identity { cluster: cluster.identity(), namespace, name };
         let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         maps.retain(|_, map| map.strong_count() > 0);
@@ -53,7 +49,7 @@ impl Maps {
         let api = Arc::new(api);
         let map = Arc::new(Map {
             reader: Reader::new(api.clone()),
-            writer: Arc::new(Writer::new(api.clone(), process)),
+            writer: Arc::new(Writer::new(api.clone())),
             api,
             users: AtomicUsize::new(1),
         });

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::budget;
 use crate::call::DEFAULT_TIMEOUT;
+use crate::config::Given;
+use crate::write::budget;
 
 /// Where reads come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,9 +37,7 @@ pub enum Cache {
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) name: String,
-    pub(crate) namespace: Option<String>,
-    pub(crate) kubeconfig: Option<PathBuf>,
-    pub(crate) context: Option<String>,
+    pub(crate) given: Given,
     pub(crate) cache: Cache,
     pub(crate) timeout: Duration,
     pub(crate) text_values: bool,
@@ -50,9 +49,7 @@ impl Options {
     pub fn new(name: impl Into<String>) -> Self {
         Options {
             name: name.into(),
-            namespace: None,
-            kubeconfig: None,
-            context: None,
+            given: Given::default(),
             cache: Cache::None,
             timeout: DEFAULT_TIMEOUT,
             text_values: false,
@@ -63,20 +60,20 @@ impl Options {
     /// The namespace. Otherwise: `NAMESPACE`, the kubeconfig's context, the
     /// service account's, `default`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.namespace = Some(namespace.into());
+        self.given.namespace = Some(namespace.into());
         self
     }
 
     /// A kubeconfig file. Otherwise: `MAPSTORE_CLUSTER_CONFIG_PATH`,
     /// `KUBECONFIG`, the service account in a pod, `~/.kube/config`.
     pub fn kubeconfig(mut self, path: impl Into<PathBuf>) -> Self {
-        self.kubeconfig = Some(path.into());
+        self.given.kubeconfig = Some(path.into());
         self
     }
 
     /// The context in the kubeconfig. Otherwise its `current-context`.
     pub fn context(mut self, context: impl Into<String>) -> Self {
-        self.context = Some(context.into());
+        self.given.context = Some(context.into());
         self
     }
 

@@ -5,22 +5,23 @@ use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::batch::{Batch, Op, Written};
-use crate::cache::{CacheCell, Snapshot, Usage, Value};
 use crate::call::{Call, check_timeout};
 use crate::config::{self, Environment};
-use crate::connection::blocking;
-use crate::entry::{Key, check_name};
-use crate::error::{Error, Result};
-use crate::limits::{Closing, Limits, Progress, Stage};
-use crate::map::Map;
+use crate::error::Result;
+use crate::host::deadline::{Closing, Limits, Progress, Stage};
+use crate::host::process;
+use crate::host::runtime::Runtime;
+use crate::map::{MAPS, Map};
+use crate::model::{Batch, Op, Written};
+use crate::model::{Key, check_name};
+use crate::model::{Snapshot, Usage, Value};
 use crate::options::{Cache, Options};
-use crate::process;
-use crate::queue::{Done, Job, Request, Seen};
-use crate::retry::Retry;
-use crate::runtime::Runtime;
-use crate::update::Update;
-use crate::verify;
+use crate::read::cache::CacheCell;
+use crate::server::connection::blocking;
+use crate::server::retry::Retry;
+use crate::server::verify;
+use crate::write::budget::BUDGET;
+use crate::write::queue::{Done, Job, Request, Seen};
 
 /// A key/value store over one ConfigMap.
 ///
@@ -96,14 +97,13 @@ impl Store {
         let (text_values, write_budget) = (options.text_values, options.write_budget);
         let bounds = limits.clone();
         let over = move || bounds.is_past() || bounds.is_cancelled();
-        let process = runtime.process();
         let map = runtime.run(&limits, &closing, async move {
             let (cluster, namespace, name) = blocking(move || {
-                config::load(&options, &env, &over)
+                config::load(&options.given, &env, &over)
                     .map(|(cluster, namespace)| (cluster, namespace, options.name))
             })
             .await??;
-            Ok(process.maps.open(process, cluster, namespace, name))
+            Ok(MAPS.get().open(cluster, namespace, name))
         })?;
         let cache = cached.then(|| map.writer.cache_for_reading());
         let parts = Parts { runtime, map, cache, closing, timeout, text_values, write_budget };
@@ -211,57 +211,6 @@ impl Store {
         self.write(Batch::swap(key, expected, value)?)
     }
 
-    /// Replaces a value by what `f` makes of it (`None`: no such key), whoever
-    /// else writes: `f` is called again if somebody was faster. The deadline
-    /// counts for all of it. Stops at `OutcomeUnknown`: the change may have been
-    /// made, and making it again could be once too often.
-    ///
-    /// ```no_run
-    /// # fn main() -> mapstore::Result<()> {
-    /// # let store = mapstore::Store::open("my-settings")?;
-    /// store.update("visits", |old| {
-    ///     let old = old.and_then(|old| std::str::from_utf8(old).ok()).unwrap_or("0");
-    ///     Some((old.parse::<u64>().unwrap_or(0) + 1).to_string())
-    /// })?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn update<V: AsRef<[u8]>>(
-        &self,
-        key: &str,
-        mut f: impl FnMut(Option<&[u8]>) -> Option<V>,
-    ) -> Result<Written> {
-        self.try_update(key, |old| Ok(f(old)))
-    }
-
-    /// [`update`](Self::update) with an `f` that may fail; its error ends the
-    /// update, and nothing is written.
-    pub fn try_update<V: AsRef<[u8]>, E: From<Error>>(
-        &self,
-        key: &str,
-        mut f: impl FnMut(Option<&[u8]>) -> Result<Option<V>, E>,
-    ) -> Result<Written, E> {
-        let mut update = self.begin_update(key)?;
-        loop {
-            let value = f(update.value().map(|value| &**value))?;
-            if let Some(written) = update.commit(value.as_ref().map(AsRef::as_ref))? {
-                return Ok(written);
-            }
-        }
-    }
-
-    /// Reads the value and begins a read-modify-write: see [`Update`].
-    pub fn begin_update(&self, key: &str) -> Result<Update> {
-        let key = Key::new(key)?;
-        let limits = self.limits()?;
-        let writes = self.writes();
-        let map = match self.cache()? {
-            Some(cache) => cache.load(),
-            None => self.read_within(limits.clone())?,
-        };
-        Ok(Update::new(self.clone(), key, limits, Seen { map, writes }))
-    }
-
     /// Reads the map again: afterwards a cached store is at least as new as
     /// the server was at the call.
     pub fn refresh(&self) -> Result<()> {
@@ -275,7 +224,7 @@ impl Store {
     pub fn usage(&self) -> Result<Usage> {
         let parts = &self.inner.parts;
         let map = self.snapshot()?;
-        let used = parts.runtime.process().budget.used(Instant::now());
+        let used = BUDGET.get().used(Instant::now());
         Ok(Usage::of(&map, used, parts.write_budget))
     }
 
@@ -328,12 +277,12 @@ impl Store {
         self.read_within(self.limits()?)
     }
 
-    fn read_within(&self, limits: Arc<Limits>) -> Result<Snapshot> {
+    pub(crate) fn read_within(&self, limits: Arc<Limits>) -> Result<Snapshot> {
         self.run(limits, async |map, mut retry| map.reader.read(&mut retry).await)
     }
 
     /// The cache of a cached store, once it is clear that this call may use it.
-    fn cache(&self) -> Result<Option<&CacheCell>> {
+    pub(crate) fn cache(&self) -> Result<Option<&CacheCell>> {
         self.check_fork()?;
         let parts = &self.inner.parts;
         self.call.timeout_or(parts.timeout)?;
@@ -357,7 +306,7 @@ impl Store {
         parts.runtime.run(&limits, &parts.closing, work)
     }
 
-    fn limits(&self) -> Result<Arc<Limits>> {
+    pub(crate) fn limits(&self) -> Result<Arc<Limits>> {
         let parts = &self.inner.parts;
         limits(&self.call, parts.timeout, parts.map.api.subject())
     }

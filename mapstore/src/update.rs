@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::batch::{Batch, Written};
-use crate::cache::Value;
-use crate::entry::Key;
-use crate::error::Result;
-use crate::limits::{Limits, Progress, Stage};
-use crate::queue::{Done, Seen};
+use crate::error::{Error, Result};
+use crate::host::deadline::{Limits, Progress, Stage};
+use crate::model::Key;
+use crate::model::Value;
+use crate::model::{Batch, Written};
 use crate::store::Store;
+use crate::write::queue::{Done, Seen};
 
 /// A read-modify-write of one key that is under way: compute from
 /// [`value`](Self::value), [`commit`](Self::commit), and again if somebody else
@@ -21,11 +21,60 @@ pub struct Update {
     seen: Seen,
 }
 
-impl Update {
-    pub(crate) fn new(store: Store, key: Key, limits: Arc<Limits>, seen: Seen) -> Self {
-        Update { store, key, limits, seen }
+impl Store {
+    /// Replaces a value by what `f` makes of it (`None`: no such key), whoever
+    /// else writes: `f` is called again if somebody was faster. The deadline
+    /// counts for all of it. Stops at `OutcomeUnknown`: the change may have been
+    /// made, and making it again could be once too often.
+    ///
+    /// ```no_run
+    /// # fn main() -> mapstore::Result<()> {
+    /// # let store = mapstore::Store::open("my-settings")?;
+    /// store.update("visits", |old| {
+    ///     let old = old.and_then(|old| std::str::from_utf8(old).ok()).unwrap_or("0");
+    ///     Some((old.parse::<u64>().unwrap_or(0) + 1).to_string())
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn update<V: AsRef<[u8]>>(
+        &self,
+        key: &str,
+        mut f: impl FnMut(Option<&[u8]>) -> Option<V>,
+    ) -> Result<Written> {
+        self.try_update(key, |old| Ok(f(old)))
     }
 
+    /// [`update`](Self::update) with an `f` that may fail; its error ends the
+    /// update, and nothing is written.
+    pub fn try_update<V: AsRef<[u8]>, E: From<Error>>(
+        &self,
+        key: &str,
+        mut f: impl FnMut(Option<&[u8]>) -> Result<Option<V>, E>,
+    ) -> Result<Written, E> {
+        let mut update = self.begin_update(key)?;
+        loop {
+            let value = f(update.value().map(|value| &**value))?;
+            if let Some(written) = update.commit(value.as_ref().map(AsRef::as_ref))? {
+                return Ok(written);
+            }
+        }
+    }
+
+    /// Reads the value and begins a read-modify-write: see [`Update`].
+    pub fn begin_update(&self, key: &str) -> Result<Update> {
+        let key = Key::new(key)?;
+        let limits = self.limits()?;
+        let writes = self.writes();
+        let map = match self.cache()? {
+            Some(cache) => cache.load(),
+            None => self.read_within(limits.clone())?,
+        };
+        Ok(Update { store: self.clone(), key, limits, seen: Seen { map, writes } })
+    }
+}
+
+impl Update {
     /// What to compute from; `None` if there is no such key.
     pub fn value(&self) -> Option<&Value> {
         self.seen.map.get(self.key.as_str())

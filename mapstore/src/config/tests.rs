@@ -45,16 +45,16 @@ impl Place {
     }
 
     fn located(&self) -> Source {
-        locate(&options(), &self.env).unwrap()
+        locate(&given(), &self.env).unwrap()
     }
 
     fn load(&self) -> Result<(Cluster, String)> {
-        load(&options(), &self.env, &|| true)
+        load(&given(), &self.env, &|| true)
     }
 
     /// Loads this kubeconfig by its path.
     fn try_text(&self, text: &str) -> Result<(Cluster, String)> {
-        load(&options().kubeconfig(self.write("config", text)), &self.env, &|| true)
+        load(&given().kubeconfig(self.write("config", text)), &self.env, &|| true)
     }
 
     fn error(&self, text: &str) -> String {
@@ -70,8 +70,22 @@ impl Drop for Place {
     }
 }
 
-fn options() -> Options {
-    Options::new("m")
+impl Given {
+    fn kubeconfig(self, path: impl Into<PathBuf>) -> Self {
+        Given { kubeconfig: Some(path.into()), ..self }
+    }
+
+    fn context(self, context: &str) -> Self {
+        Given { context: Some(context.into()), ..self }
+    }
+
+    fn namespace(self, namespace: &str) -> Self {
+        Given { namespace: Some(namespace.into()), ..self }
+    }
+}
+
+fn given() -> Given {
+    Given::default()
 }
 
 fn text(cluster: &str, user: &str, context: &str) -> String {
@@ -107,7 +121,7 @@ fn the_first_of_the_places_wins() {
     assert_eq!(file(place.located()), PathBuf::from("/a"));
     place.set("MAPSTORE_CLUSTER_CONFIG_PATH", "/own");
     assert_eq!(file(place.located()), PathBuf::from("/own"));
-    let given = locate(&options().kubeconfig("/given"), &place.env).unwrap();
+    let given = locate(&given().kubeconfig("/given"), &place.env).unwrap();
     assert_eq!(file(given), PathBuf::from("/given"));
 }
 
@@ -118,7 +132,7 @@ fn empty_variables_are_not_set() {
         place.set(name, "");
     }
     place.set("KUBERNETES_SERVICE_PORT", "443");
-    let error = locate(&options(), &place.env).unwrap_err();
+    let error = locate(&given(), &place.env).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     let home = place.folder.join("home/.kube/config");
     for tried in
@@ -127,33 +141,33 @@ fn empty_variables_are_not_set() {
         assert!(error.to_string().contains(tried), "{tried}: {error}");
     }
     place.set("KUBECONFIG", ":");
-    assert!(locate(&options(), &place.env).is_err());
+    assert!(locate(&given(), &place.env).is_err());
     place.env.home = None;
-    assert!(locate(&options(), &place.env).unwrap_err().to_string().contains("no home directory"));
+    assert!(locate(&given(), &place.env).unwrap_err().to_string().contains("no home directory"));
 }
 
 #[test]
 fn the_namespace_comes_from_the_first_that_names_one() {
     let mut place = Place::new();
-    let namespace = |place: &Place, options: Options, context: &str| {
+    let namespace = |place: &Place, given: Given, context: &str| {
         let file = place.write("config", &text("server: 'https://k'", "token: t", context));
-        load(&options.kubeconfig(file), &place.env, &|| true).map(|(_, namespace)| namespace)
+        load(&given.kubeconfig(file), &place.env, &|| true).map(|(_, namespace)| namespace)
     };
-    assert_eq!(namespace(&place, options(), "").unwrap(), "default");
-    assert_eq!(namespace(&place, options(), ", namespace: ''").unwrap(), "default");
+    assert_eq!(namespace(&place, given(), "").unwrap(), "default");
+    assert_eq!(namespace(&place, given(), ", namespace: ''").unwrap(), "default");
     place.in_cluster();
-    assert_eq!(namespace(&place, options(), "").unwrap(), "pod-ns");
-    assert_eq!(namespace(&place, options(), ", namespace: context-ns").unwrap(), "context-ns");
+    assert_eq!(namespace(&place, given(), "").unwrap(), "pod-ns");
+    assert_eq!(namespace(&place, given(), ", namespace: context-ns").unwrap(), "context-ns");
     place.set("NAMESPACE", " \n");
-    assert_eq!(namespace(&place, options(), ", namespace: context-ns").unwrap(), "context-ns");
+    assert_eq!(namespace(&place, given(), ", namespace: context-ns").unwrap(), "context-ns");
     place.set("NAMESPACE", " env-ns\n");
-    assert_eq!(namespace(&place, options(), ", namespace: context-ns").unwrap(), "env-ns");
-    assert_eq!(namespace(&place, options().namespace("own"), "").unwrap(), "own");
+    assert_eq!(namespace(&place, given(), ", namespace: context-ns").unwrap(), "env-ns");
+    assert_eq!(namespace(&place, given().namespace("own"), "").unwrap(), "own");
     place.set("NAMESPACE", "a/b");
-    let error = namespace(&place, options(), "").unwrap_err();
+    let error = namespace(&place, given(), "").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("NAMESPACE"), "{error}");
-    let error = namespace(&place, options().namespace("a/b"), "").unwrap_err();
+    let error = namespace(&place, given().namespace("a/b"), "").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
 }
 
@@ -223,9 +237,9 @@ fn what_is_missing_in_a_kubeconfig_is_named() {
     assert!(gone("gone-cluster", "u").contains("gone-cluster"));
     assert!(gone("c", "gone-user").contains("gone-user"));
     let file = place.write("config", &server());
-    let error = load(&options().kubeconfig(file).context("nope"), &place.env, &|| true).err().unwrap();
+    let error = load(&given().kubeconfig(file).context("nope"), &place.env, &|| true).err().unwrap();
     assert!(error.to_string().contains("nope"), "{error}");
-    let error = load(&options().kubeconfig(place.folder.join("none")), &place.env, &|| true).err().unwrap();
+    let error = load(&given().kubeconfig(place.folder.join("none")), &place.env, &|| true).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("none"), "{error}");
 }

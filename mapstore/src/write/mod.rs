@@ -1,31 +1,42 @@
 //! Writes: one group at a time. Whoever calls while one is on its way waits in
 //! the queue; when the way is free all of them go together, as one patch that
 //! carries the revision it was planned on. What the answer, or its absence,
-//! means is [`crate::outcome`]'s; here it is acted upon. Also the only one who
+//! means is [`crate::write::outcome`]'s; here it is acted upon. Also the only one who
 //! changes the cache, so that its states follow each other as the server's did.
+
+mod base;
+pub(crate) mod budget;
+mod draft;
+mod group;
+mod history;
+mod outcome;
+mod patch;
+mod plan;
+pub(crate) mod queue;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::api::{Api, Object, Write};
-use crate::batch::Written;
-use crate::budget::Leave;
-use crate::cache::{CacheCell, Entries, Snapshot, Version};
-use crate::entry::MAX_OBJECT_BYTES;
 use crate::error::{Error, ErrorKind, Result};
-use crate::group::Group;
-use crate::known::{Ground, Known};
-use crate::limits::Try;
-use crate::outcome::{Verdict, judge};
-use crate::patch::Patch;
-use crate::plan::{Base, Need, plan};
-use crate::process;
-use crate::queue::{Queue, Request};
-use crate::resolve::{Resolved, resolve};
-use crate::retry::{Retry, again, ask};
-use crate::runtime::{Process, Runtime};
-use crate::status::Failure;
+use crate::host::deadline::Try;
+use crate::host::process;
+use crate::host::runtime::Runtime;
+use crate::model::MAX_OBJECT_BYTES;
+use crate::model::Written;
+use crate::model::{Entries, Snapshot, Version};
+use crate::read::cache::CacheCell;
+use crate::server::api::{Api, Object, Write};
+use crate::server::retry::{Retry, again, ask};
+use crate::server::status::Failure;
+use crate::write::base::{Ground, Known};
+use crate::write::budget::{BUDGET, Leave};
+use crate::write::group::Group;
+use crate::write::history::{Resolved, resolve};
+use crate::write::outcome::{Verdict, judge};
+use crate::write::patch::Patch;
+use crate::write::plan::{Base, Need, plan};
+use crate::write::queue::{Queue, Request};
 
 /// How often a writer that exceeds the budget looks whether it may go on, and
 /// who has come since.
@@ -33,7 +44,6 @@ const SLOWED: Duration = Duration::from_millis(100);
 
 pub(crate) struct Writer {
     api: Arc<Api>,
-    process: &'static Process,
     queue: Queue,
     known: tokio::sync::Mutex<Known>,
     /// There as long as a store reads from it.
@@ -66,10 +76,9 @@ enum Next {
 }
 
 impl Writer {
-    pub fn new(api: Arc<Api>, process: &'static Process) -> Self {
+    pub fn new(api: Arc<Api>) -> Self {
         Writer {
             api,
-            process,
             queue: Queue::default(),
             known: tokio::sync::Mutex::default(),
             cache: Mutex::default(),
@@ -418,7 +427,7 @@ impl Writer {
     fn record(&self, known: &mut Known, base: Base, patch: &Patch, cost: u64, version: &Version) {
         self.writes.fetch_add(1, Ordering::SeqCst);
         if base.version().is_none_or(|base| base.revision != version.revision) {
-            self.process.budget.spend(cost, Instant::now());
+            BUDGET.get().spend(cost, Instant::now());
         }
         known.record(patch, version);
         if let (Some(cache), Base::Whole(map)) = (self.cache(), base) {
@@ -501,7 +510,7 @@ impl Writer {
     }
 
     fn leave_in_doubt(&self, known: &mut Known, cost: u64) {
-        self.process.budget.spend(cost, Instant::now());
+        BUDGET.get().spend(cost, Instant::now());
         self.forget(known);
     }
 
@@ -522,14 +531,14 @@ impl Writer {
     async fn pace(&self, group: &mut Group, cost: u64) -> Option<Vec<Request>> {
         let now = Instant::now();
         let cost = cost.min(MAX_OBJECT_BYTES);
-        let until = match self.process.budget.ask(cost, group.budget()?, now) {
+        let until = match BUDGET.get().ask(cost, group.budget()?, now) {
             Leave::Now => {
                 group.let_go();
                 return None;
             }
             Leave::At(until) | Leave::Exhausted { until, .. } => until,
         };
-        let used = self.process.budget.used(now);
+        let used = BUDGET.get().used(now);
         group.refuse_before(until, |limit| overloaded(&self.api.subject(), used, limit, until - now));
         if !group.is_empty() {
             group.hold_back();

@@ -4,13 +4,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::Api;
-use crate::cache::Version;
-use crate::limits::Try;
-use crate::outcome::{Trace, read_trace};
-use crate::patch::Patch;
-use crate::retry::Retry;
-use crate::status::Failure;
+use crate::host::deadline::Try;
+use crate::model::Version;
+use crate::server::api::Api;
+use crate::server::retry::Retry;
+use crate::server::status::Failure;
+use crate::write::outcome::{Trace, read_trace};
+use crate::write::patch::Patch;
 
 /// How long to listen for an event: those that exist come at once, and a write
 /// that the server still works on is over by then.

@@ -10,10 +10,14 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::cache::{Entries, Entry, ManagedFields, Side, Snapshot, Value, Version};
-use crate::entry::Revision;
 use crate::error::{Error, ErrorKind};
-use crate::status::{Failure, Refusal};
+use crate::model::Revision;
+use crate::model::{Entries, Entry, ManagedFields, Side, Snapshot, Value, Version};
+use crate::server::status::{Failure, Refusal};
+
+/// The annotation by which a write is told from every other one; it also makes
+/// a write of one that changes nothing else, which the API server would skip.
+pub(crate) const STAMP: &str = "mapstore/last-write";
 
 /// A version of the map, and the stamp of the write that made it, or of an earlier one.
 #[derive(Debug)]
@@ -171,7 +175,6 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::patch::STAMP;
 
     #[test]
     fn both_maps_become_one() {

@@ -96,6 +96,44 @@ fn unmap_page(page: *mut AtomicU64) {
     }
 }
 
+/// A value of which each process has its own: a child must not wait for a lock
+/// that its parent held at the fork, nor use what belongs to the parent's threads.
+pub(crate) struct PerProcess<T: 'static>(AtomicPtr<Own<T>>);
+
+struct Own<T> {
+    generation: u64,
+    value: T,
+}
+
+impl<T: Default + Sync> PerProcess<T> {
+    pub const fn new() -> Self {
+        PerProcess(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// This process' value, made by the first who asks for it. Never freed: the
+    /// parent's threads may have been anywhere in it when a child was forked.
+    pub fn get(&self) -> &'static T {
+        let generation = generation();
+        let seen = self.0.load(Ordering::Acquire);
+        // SAFETY: published below, never freed.
+        if let Some(own) = unsafe { seen.as_ref() }
+            && own.generation == generation
+        {
+            return &own.value;
+        }
+        let fresh = Box::into_raw(Box::new(Own { generation, value: T::default() }));
+        match self.0.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
+            // SAFETY: published just now, never freed.
+            Ok(_) => unsafe { &(*fresh).value },
+            Err(_) => {
+                // SAFETY: never published.
+                drop(unsafe { Box::from_raw(fresh) });
+                self.get()
+            }
+        }
+    }
+}
+
 /// Random bytes from the kernel: what a forked child draws is its own.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

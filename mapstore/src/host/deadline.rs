@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::call::CancelToken;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::cancel::CancelToken;
 
 /// What bounds one call.
 #[derive(Clone)]

@@ -3,11 +3,11 @@
 
 use serde_json::json;
 
-use crate::api::{Api, Write};
 use crate::error::Result;
-use crate::limits::Try;
-use crate::retry::{Retry, again};
-use crate::status::Failure;
+use crate::host::deadline::Try;
+use crate::server::api::{Api, Write};
+use crate::server::retry::{Retry, again};
+use crate::server::status::Failure;
 
 /// Reads the map's metadata, tries an empty patch and, if there is no map, its
 /// creation; both as dry runs, which check authorization, admission and quota

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::batch::{Batch, Written};
-use crate::cache::Snapshot;
-use crate::entry::MAX_VALUES_BYTES;
 use crate::error::{Error, Result};
-use crate::limits::{Closing, Limits};
-use crate::runtime::Answer;
+use crate::host::deadline::{Closing, Limits};
+use crate::host::runtime::Answer;
+use crate::model::MAX_VALUES_BYTES;
+use crate::model::Snapshot;
+use crate::model::{Batch, Written};
 
 /// One call that waits.
 pub(crate) struct Request {
@@ -19,7 +19,7 @@ pub(crate) struct Request {
     /// The store reads from memory.
     pub cached: bool,
     pub text_values: bool,
-    /// What the store allows this process to have stored: see [`crate::budget`].
+    /// What the store allows this process to have stored: see [`crate::write::budget`].
     pub budget: u64,
     pub limits: Arc<Limits>,
     /// The store's.

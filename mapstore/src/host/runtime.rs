@@ -13,16 +13,13 @@
 use std::future::Future;
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::budget::Budget;
-use crate::call::Wake;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{Closing, Limits};
-use crate::map::Maps;
-use crate::process;
+use crate::host::cancel::Wake;
+use crate::host::deadline::{Closing, Limits};
+use crate::host::process::{self, PerProcess};
 
 /// How long after the deadline the caller still waits for the I/O thread's
 /// own, better informed, verdict.
@@ -33,66 +30,29 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 
 /// A handle to the runtime of this process. The last one to go stops it.
 pub(crate) struct Runtime {
-    process: &'static Process,
+    generation: u64,
     tokio: ManuallyDrop<tokio::runtime::Runtime>,
 }
 
-/// What all stores of one process share. A child must not wait for a lock that
-/// its parent held at the fork, so each process has its own.
-pub(crate) struct Process {
-    generation: u64,
-    current: Mutex<Weak<Runtime>>,
-    pub budget: Budget,
-    pub maps: Maps,
-}
-
-static PROCESS: AtomicPtr<Process> = AtomicPtr::new(ptr::null_mut());
-
-impl Process {
-    fn this() -> &'static Process {
-        let generation = process::generation();
-        let seen = PROCESS.load(Ordering::Acquire);
-        // SAFETY: leaked, never freed.
-        if let Some(process) = unsafe { seen.as_ref() }
-            && process.generation == generation
-        {
-            return process;
-        }
-        let fresh = Box::into_raw(Box::new(Process {
-            generation,
-            current: Mutex::new(Weak::new()),
-            budget: Budget::default(),
-            maps: Maps::default(),
-        }));
-        match PROCESS.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: published just now, never freed.
-            Ok(_) => unsafe { &*fresh },
-            Err(_) => {
-                // SAFETY: never published.
-                drop(unsafe { Box::from_raw(fresh) });
-                Self::this()
-            }
-        }
-    }
-}
+static CURRENT: PerProcess<Mutex<Weak<Runtime>>> = PerProcess::new();
 
 impl Runtime {
     /// The runtime of this process, started if there is none.
     pub fn get() -> Result<Arc<Runtime>> {
         refuse_async_context()?;
-        let process = Process::this();
-        let mut current = process.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = CURRENT.get().lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = current.upgrade() {
             return Ok(runtime);
         }
-        let runtime = Arc::new(Runtime { process, tokio: ManuallyDrop::new(start()?) });
+        let runtime =
+            Arc::new(Runtime { generation: process::generation(), tokio: ManuallyDrop::new(start()?) });
         *current = Arc::downgrade(&runtime);
         Ok(runtime)
     }
 
     /// `Forked` in a child of the process that started this runtime.
     pub fn check_fork(&self) -> Result<()> {
-        if self.process.generation == process::generation() {
+        if self.generation == process::generation() {
             return Ok(());
         }
         Err(Error::new(
@@ -100,10 +60,6 @@ impl Runtime {
             "store",
             "it was opened before this process was forked; open it again in the child",
         ))
-    }
-
-    pub fn process(&self) -> &'static Process {
-        self.process
     }
 
     pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
@@ -158,7 +114,7 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        if self.process.generation != process::generation() {
+        if self.generation != process::generation() {
             // The parent's threads don't exist here: stopping them would wait for ever.
             return;
         }
@@ -327,8 +283,8 @@ impl<T> Drop for Answer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::CancelToken;
-    use crate::limits::{Progress, Stage};
+    use crate::host::cancel::CancelToken;
+    use crate::host::deadline::{Progress, Stage};
 
     fn limits(timeout: Duration) -> Limits {
         Limits {

@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::host::process::PerProcess;
+
 /// The API server keeps old revisions for five minutes and more:
 /// `compactInterval` in apiserver's pkg/storage/storagebackend/config.go.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
@@ -21,7 +23,9 @@ pub(crate) const DEFAULT: u64 = 128 << 20;
 /// What of a second is too short to be kept apart.
 const GRAIN: Duration = Duration::from_secs(1);
 
-/// What this process has had stored lately.
+/// What this process has had stored lately, over all its maps.
+pub(crate) static BUDGET: PerProcess<Budget> = PerProcess::new();
+
 #[derive(Default)]
 pub(crate) struct Budget(Mutex<Window>);
 

@@ -16,9 +16,9 @@ use k8s_openapi::jiff::Timestamp;
 use kube::client::ClientBuilder;
 use tokio::sync::Mutex;
 
+use crate::config::exec::ExecCredential;
 use crate::config::{Auth, Cluster, read_token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::ExecCredential;
 
 /// How long a token file is trusted; the kubelet renews tokens well before they expire.
 const REREAD: Duration = Duration::from_secs(60);

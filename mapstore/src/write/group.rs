@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::batch::Written;
-use crate::cache::Snapshot;
-use crate::draft::Wish;
 use crate::error::Error;
-use crate::limits::{Limits, Stage};
-use crate::plan::{Base, Fate};
-use crate::queue::{Done, Job, Request};
+use crate::host::deadline::{Limits, Stage};
+use crate::model::Snapshot;
+use crate::model::Written;
+use crate::write::draft::Wish;
+use crate::write::plan::{Base, Fate};
+use crate::write::queue::{Done, Job, Request};
 
 /// What a write that had to wait needs to be sent and answered; a call with a short timeout has to do with less.
 const ENOUGH: Duration = Duration::from_secs(1);

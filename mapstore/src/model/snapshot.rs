@@ -1,15 +1,13 @@
-//! The map at one revision, and the cell that holds the newest one.
-//! No I/O: whatever was read or written comes in through [`CacheCell::apply`].
+//! The map at one revision: values, entries, their sizes. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::entry::{MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision};
+use super::revision::Revision;
 
 /// The bytes of one value: immutable, cheap to clone, readable as `&[u8]`.
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
@@ -226,47 +224,6 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// How full a store is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// How many keys there are.
-    pub keys: u64,
-    /// Bytes of all keys together.
-    pub key_bytes: u64,
-    /// Bytes of all values together; Kubernetes allows `value_limit`.
-    pub value_bytes: u64,
-    /// The most `value_bytes` can be: [`MAX_VALUES_BYTES`](crate::MAX_VALUES_BYTES).
-    pub value_limit: u64,
-    /// Bytes the keys and values take in the stored object, without its
-    /// metadata; etcd allows about `object_limit`.
-    pub object_bytes: u64,
-    /// The most bytes etcd takes: [`MAX_OBJECT_BYTES`](crate::MAX_OBJECT_BYTES).
-    pub object_limit: u64,
-    /// Bytes this process has had stored in the last five minutes, over all
-    /// its maps: each write stores the whole object anew.
-    pub budget_used: u64,
-    /// What `budget_used` may reach before this store's writes are refused as
-    /// `Overloaded`: [`Options::write_budget`](crate::Options::write_budget).
-    pub budget_limit: u64,
-}
-
-impl Usage {
-    pub(crate) fn of(map: &Snapshot, budget_used: u64, budget_limit: u64) -> Self {
-        let totals = map.totals();
-        Usage {
-            keys: map.len() as u64,
-            key_bytes: totals.keys,
-            value_bytes: totals.values,
-            value_limit: MAX_VALUES_BYTES,
-            object_bytes: totals.object,
-            object_limit: MAX_OBJECT_BYTES,
-            budget_used,
-            budget_limit,
-        }
-    }
-}
-
 /// What one entry takes in the object as the API server stores it: a protobuf
 /// map entry (k8s.io/api/core/v1/generated.proto, message ConfigMap).
 pub(crate) fn stored_bytes(key_len: usize, value_len: usize) -> u64 {
@@ -276,46 +233,6 @@ pub(crate) fn stored_bytes(key_len: usize, value_len: usize) -> u64 {
 
 fn varint_bytes(number: usize) -> usize {
     (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
-}
-
-/// The newest snapshot, for the stores that read from memory.
-pub(crate) struct CacheCell {
-    newest: RwLock<Snapshot>,
-    /// Nothing was read yet, or a write may have been applied of which nothing is known.
-    behind: AtomicBool,
-}
-
-impl CacheCell {
-    pub fn new() -> Self {
-        CacheCell { newest: RwLock::default(), behind: AtomicBool::new(true) }
-    }
-
-    pub fn load(&self) -> Snapshot {
-        self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// One look-up without taking part in the snapshot's reference count.
-    pub fn get(&self, key: &str) -> Option<Value> {
-        self.newest.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
-    }
-
-    /// The only way in. The caller has the order: the writer, which does one
-    /// thing at a time.
-    pub fn apply(&self, change: impl FnOnce(Snapshot) -> Snapshot) {
-        let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
-        let old = std::mem::take(&mut *newest);
-        *newest = change(old);
-        self.behind.store(false, Ordering::SeqCst);
-    }
-
-    /// It has to be read again before anybody relies on it.
-    pub fn fall_behind(&self) {
-        self.behind.store(true, Ordering::SeqCst);
-    }
-
-    pub fn is_behind(&self) -> bool {
-        self.behind.load(Ordering::SeqCst)
-    }
 }
 
 #[cfg(test)]
@@ -334,24 +251,6 @@ mod tests {
     #[test]
     fn a_value_is_not_shown() {
         assert_eq!(format!("{:?}", Value(Bytes::from_static(b"secret"))), "Value(6 bytes)");
-    }
-
-    #[test]
-    fn a_snapshot_stays_as_it_was() {
-        let version = |r: &str| Version::at("u", Revision::new(r).unwrap());
-        let cell = CacheCell::new();
-        assert!(cell.is_behind());
-        cell.apply(|_| Snapshot::new(version("1"), Entries::default()));
-        assert!(!cell.is_behind());
-        let before = cell.load();
-        cell.apply(|old| {
-            old.changed(version("2"), |entries| {
-                let value = Value(Bytes::from_static(b"v"));
-                entries.insert("k".into(), Entry { value, side: Side::Binary });
-            })
-        });
-        assert!(before.is_empty());
-        assert_eq!(cell.load().keys().collect::<Vec<_>>(), ["k"]);
     }
 
     #[test]

@@ -20,11 +20,11 @@
 
 use std::time::{Duration, Instant};
 
-use crate::api::Api;
 use crate::error::{ErrorKind, Result};
-use crate::limits::Try;
-use crate::process;
-use crate::status::Failure;
+use crate::host::deadline::Try;
+use crate::host::process;
+use crate::server::api::Api;
+use crate::server::status::Failure;
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);

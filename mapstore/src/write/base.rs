@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use serde_json::Value as Json;
 
-use crate::cache::{ManagedFields, Side, Snapshot, Version, stored_bytes};
-use crate::entry::MAX_OBJECT_BYTES;
-use crate::patch::{Change, Patch};
-use crate::plan::{Base, Sides};
-use crate::status::Failure;
+use crate::model::MAX_OBJECT_BYTES;
+use crate::model::{ManagedFields, Side, Snapshot, Version, stored_bytes};
+use crate::server::status::Failure;
+use crate::write::patch::{Change, Patch};
+use crate::write::plan::{Base, Sides};
 
 /// What a group is planned on.
 pub(crate) struct Ground {

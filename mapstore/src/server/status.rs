@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::entry::{MAX_OBJECT_BYTES, MAX_VALUES_BYTES};
 use crate::error::{Error, ErrorKind};
+use crate::model::{MAX_OBJECT_BYTES, MAX_VALUES_BYTES};
 
 /// A request that brought no 2xx.
 #[derive(Debug)]

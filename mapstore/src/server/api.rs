@@ -1,6 +1,6 @@
 //! The requests mapstore sends, one function each, and nothing about when to
-//! send them. One request is one try: what to try again is [`crate::retry`]'s,
-//! what an answer means for a write [`crate::outcome`]'s business.
+//! send them. One request is one try: what to try again is [`crate::server::retry`]'s,
+//! what an answer means for a write [`crate::write::outcome`]'s business.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use hyper_util::client::legacy::connect::capture_connection;
 use kube::client::Body;
 use serde_json::{Value as Json, json};
 
-use crate::cache::{Snapshot, Version};
-use crate::connection::{Connection, chain};
-use crate::entry::Revision;
 use crate::error::{Error, ErrorKind};
-use crate::limits::Try;
-use crate::status::{Asked, Failure, Refusal};
-use crate::wire::{self, Event, Look};
+use crate::host::deadline::Try;
+use crate::model::Revision;
+use crate::model::{Snapshot, Version};
+use crate::server::connection::{Connection, chain};
+use crate::server::status::{Asked, Failure, Refusal};
+use crate::server::wire::{self, Event, Look};
 
 const OBJECT: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::{Batch, Condition, Op};
-use crate::cache::{Entry, Side, Snapshot, Totals, Value};
-use crate::entry::{Key, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, quoted};
 use crate::error::{Error, Result};
-use crate::patch::{Change, Patch};
+use crate::model::{Batch, Condition, Op};
+use crate::model::{Entry, Side, Snapshot, Totals, Value};
+use crate::model::{Key, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, quoted};
+use crate::write::patch::{Change, Patch};
 
 /// One member of a group.
 #[derive(Clone, Copy)]

@@ -1,11 +1,13 @@
 //! What a caller wants of the map: operations in their order, and the
 //! conditions under which they are to be made. Pure; what that means for a
-//! given map is [`crate::plan`]'s business.
+//! given map is [`crate::write::plan`]'s business.
 
 use bytes::Bytes;
 
-use crate::cache::Version;
-use crate::entry::{Key, Revision, check_value};
+use super::limits::check_value;
+use super::names::Key;
+use super::revision::Revision;
+use super::snapshot::Version;
 use crate::error::{Error, Result};
 
 /// One change.
@@ -96,7 +98,7 @@ impl Batch {
         let text = revision.as_ref();
         let Some(revision) = Revision::new(text) else {
             return Err(Error::invalid(
-                format!("revision {}", crate::entry::quoted(text)),
+                format!("revision {}", crate::model::quoted(text)),
                 "it is none that a map can have; pass one that a write or a snapshot has told",
             ));
         };

@@ -1,17 +1,7 @@
-//! Keys, names, revisions and sizes: what Kubernetes accepts, checked here
-//! first so that a refusal names the rule. Pure.
-
-use std::fmt;
+//! Keys and names: what Kubernetes accepts, checked here first so that a
+//! refusal names the rule. Pure.
 
 use crate::error::{Error, Result};
-
-/// The most bytes all values of a ConfigMap may have together.
-/// Kubernetes: `MaxSecretSize` in pkg/apis/core/types.go, which ConfigMaps share.
-pub const MAX_VALUES_BYTES: u64 = 1_048_576;
-
-/// The most bytes etcd takes in one request: `DefaultMaxRequestBytes` in
-/// etcd's server/embed/config.go. The stored object, keys included, has to fit.
-pub const MAX_OBJECT_BYTES: u64 = 1_572_864;
 
 /// The longest key, in bytes.
 /// Kubernetes: `IsConfigMapKey` in apimachinery's pkg/util/validation.
@@ -90,60 +80,6 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("{head:?}{more}")
 }
 
-/// A single value that could never be stored is refused before anything is sent.
-pub(crate) fn check_value(key: &Key, len: usize) -> Result<()> {
-    if len as u64 <= MAX_VALUES_BYTES {
-        return Ok(());
-    }
-    Err(Error::too_large(
-        format!("key {}", quoted(key.as_str())),
-        Some(len as u64),
-        MAX_VALUES_BYTES,
-        format!("the value has {len} bytes; all values of a ConfigMap together may have {MAX_VALUES_BYTES}"),
-    ))
-}
-
-/// The revision of a ConfigMap (its `metadata.resourceVersion`): opaque text,
-/// to be compared for equality only.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Revision(String);
-
-impl Revision {
-    /// The longest revision, in bytes: the C ABI keeps it in a fixed array.
-    /// Kubernetes' are 64-bit numbers.
-    const MAX: usize = 47;
-
-    /// `None` for what can't be a precondition: `""` and `"0"` are silently
-    /// none, see apiserver's pkg/endpoints/handlers/patch.go.
-    pub(crate) fn new(text: &str) -> Option<Revision> {
-        let usable = !text.is_empty() && text != "0" && text.len() <= Self::MAX && text.is_ascii();
-        usable.then(|| Revision(text.to_owned()))
-    }
-
-    /// The revision as the API server wrote it.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl AsRef<str> for Revision {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Revision {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Revision({})", self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,13 +107,6 @@ mod tests {
         for bad in ["", "a.b", "A", "a/b", " a", &"n".repeat(64)] {
             assert!(check_namespace(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_revision_is_never_an_empty_precondition() {
-        assert!(Revision::new("").is_none());
-        assert!(Revision::new("0").is_none());
-        assert!(Revision::new("17").is_some());
     }
 
     #[test]

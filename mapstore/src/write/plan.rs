@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch::{Op, Written};
-use crate::cache::{Entry, ManagedFields, Side, Snapshot, Totals, Value, Version};
-use crate::draft::{Draft, No, Wish, is_text, new_side, side_on};
-use crate::entry::Key;
 use crate::error::{Error, Result};
-use crate::patch::{Change, Patch};
+use crate::model::Key;
+use crate::model::{Entry, ManagedFields, Side, Snapshot, Totals, Value, Version};
+use crate::model::{Op, Written};
+use crate::write::draft::{Draft, No, Wish, is_text, new_side, side_on};
+use crate::write::patch::{Change, Patch};
 
 /// What is known of the map when a group is planned.
 #[derive(Clone)]
@@ -212,9 +212,9 @@ impl No {
 mod tests {
     use super::*;
     use crate::ErrorKind;
-    use crate::batch::Batch;
-    use crate::cache::Entries;
-    use crate::entry::Revision;
+    use crate::model::Batch;
+    use crate::model::Entries;
+    use crate::model::Revision;
     use bytes::Bytes;
 
     fn whole(entries: &[(&str, &[u8], Side)]) -> Snapshot {

@@ -24,8 +24,8 @@
 //! | any                      | no event to be had, but the map looks like it | applied        |
 //! |                          | no event to be had, and it doesn't            | unknown        |
 
-use crate::cache::Version;
-use crate::status::Failure;
+use crate::model::Version;
+use crate::server::status::Failure;
 
 /// What is known of a write after a try.
 #[derive(Debug)]
@@ -98,9 +98,9 @@ pub(crate) fn read_trace(trace: Trace, is_ours: bool) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::Revision;
     use crate::error::{Error, ErrorKind};
-    use crate::status::Refusal;
+    use crate::model::Revision;
+    use crate::server::status::Refusal;
 
     fn refused(code: u16, body: &str) -> Result<Version, Failure> {
         Err(Failure::Refused(Refusal::new(code, None, body.as_bytes())))

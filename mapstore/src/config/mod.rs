@@ -16,13 +16,22 @@ use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{Cluster as ClusterEntry, Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use secrecy::ExposeSecret;
 
-use crate::entry::{check_namespace, quoted};
+use self::exec::Plugin;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::Plugin;
-use crate::file;
-use crate::options::Options;
+use crate::model::{check_namespace, quoted};
+
+pub(crate) mod exec;
+pub(crate) mod file;
 
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// What the caller says of the place; the rest is looked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Given {
+    pub namespace: Option<String>,
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+}
 
 /// How to reach a cluster and as whom. `kube` holds addresses and TLS, never a
 /// credential but a client certificate: kube's own credential handling has no
@@ -118,22 +127,18 @@ enum Source {
 
 /// The cluster and the namespace a store is to use. `over` ends a wait for a
 /// file that is a pipe.
-pub(crate) fn load(
-    options: &Options,
-    env: &Environment,
-    over: &dyn Fn() -> bool,
-) -> Result<(Cluster, String)> {
-    let (cluster, from_context) = match locate(options, env)? {
-        Source::Kubeconfig { files, origin } => load_kubeconfig(&files, &origin, options, env, over)?,
+pub(crate) fn load(given: &Given, env: &Environment, over: &dyn Fn() -> bool) -> Result<(Cluster, String)> {
+    let (cluster, from_context) = match locate(given, env)? {
+        Source::Kubeconfig { files, origin } => load_kubeconfig(&files, &origin, given, env, over)?,
         Source::InCluster { host, port } => (load_in_cluster(&host, &port, env)?, None),
     };
-    let namespace = choose_namespace(options, env, from_context)?;
+    let namespace = choose_namespace(given, env, from_context)?;
     Ok((cluster, namespace))
 }
 
-fn locate(options: &Options, env: &Environment) -> Result<Source> {
+fn locate(given: &Given, env: &Environment) -> Result<Source> {
     let one = |path: PathBuf, origin: String| Source::Kubeconfig { files: vec![path], origin };
-    if let Some(path) = &options.kubeconfig {
+    if let Some(path) = &given.kubeconfig {
         return Ok(one(path.clone(), format!("kubeconfig {path:?}")));
     }
     if let Some(path) = env.var("MAPSTORE_CLUSTER_CONFIG_PATH") {
@@ -171,17 +176,17 @@ fn locate(options: &Options, env: &Environment) -> Result<Source> {
 fn load_kubeconfig(
     files: &[PathBuf],
     origin: &str,
-    options: &Options,
+    given: &Given,
     env: &Environment,
     over: &dyn Fn() -> bool,
 ) -> Result<(Cluster, Option<String>)> {
     let kubeconfig = read_kubeconfigs(files, origin, over)?;
-    let context_name = options.context.clone().or_else(|| kubeconfig.current_context.clone());
+    let context_name = given.context.clone().or_else(|| kubeconfig.current_context.clone());
     check_user(&kubeconfig, context_name.as_deref(), origin)?;
     let cluster_entry = cluster_of(&kubeconfig, context_name.as_deref());
     let context_namespace = namespace_of(&kubeconfig, context_name.as_deref());
 
-    let select = KubeConfigOptions { context: options.context.clone(), ..Default::default() };
+    let select = KubeConfigOptions { context: given.context.clone(), ..Default::default() };
     let mut kube = ready(Config::from_custom_kubeconfig(kubeconfig, &select))
         .ok_or_else(|| Error::new(ErrorKind::Internal, origin, "kube's configuration loader did not finish"))?
         .map_err(|error| kubeconfig_error(origin, error))?;
@@ -381,8 +386,8 @@ fn without_kube_policies(mut kube: Config) -> Config {
     kube
 }
 
-fn choose_namespace(options: &Options, env: &Environment, from_context: Option<String>) -> Result<String> {
-    if let Some(namespace) = &options.namespace {
+fn choose_namespace(given: &Given, env: &Environment, from_context: Option<String>) -> Result<String> {
+    if let Some(namespace) = &given.namespace {
         check_namespace(namespace)?;
         return Ok(namespace.clone());
     }

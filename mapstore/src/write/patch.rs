@@ -7,11 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
-use crate::cache::{Entries, Entry, Side, Snapshot, Version};
-
-/// The annotation by which a write is told from every other one; it also makes
-/// a write of one that changes nothing else, which the API server would skip.
-pub(crate) const STAMP: &str = "mapstore/last-write";
+use crate::model::{Entries, Entry, Side, Snapshot, Version};
+use crate::server::wire::STAMP;
 
 /// A change, with the version it is for.
 #[derive(Clone, Default)]
@@ -140,8 +137,8 @@ fn encode(entry: &Entry) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Value;
-    use crate::entry::Revision;
+    use crate::model::Revision;
+    use crate::model::Value;
     use bytes::Bytes;
 
     fn entry(value: &'static [u8], side: Side) -> Entry {

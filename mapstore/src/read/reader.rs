@@ -4,12 +4,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::api::Api;
-use crate::cache::Snapshot;
 use crate::error::Result;
-use crate::limits::Try;
-use crate::retry::{Retry, ask};
-use crate::status::Failure;
+use crate::host::deadline::Try;
+use crate::model::Snapshot;
+use crate::server::api::Api;
+use crate::server::retry::{Retry, ask};
+use crate::server::status::Failure;
 
 /// From this size on asking first is cheaper: on a real server a read of
 /// 900 KiB takes about ten times as long as a look at its metadata.

@@ -1,0 +1,4 @@
+//! Reads: from the API server, or from the memory that the writer keeps.
+
+pub(crate) mod cache;
+pub(crate) mod reader;

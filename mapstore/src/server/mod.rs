@@ -1,0 +1,9 @@
+//! The API server: the requests, the connection they go over, what its answers
+//! are, and what is tried again.
+
+pub(crate) mod api;
+pub(crate) mod connection;
+pub(crate) mod retry;
+pub(crate) mod status;
+pub(crate) mod verify;
+pub(crate) mod wire;
