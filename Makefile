@@ -217,6 +217,7 @@ docs: runners apiserver
 	$(call step,examples and those in the documents)
 	cargo test --workspace --doc
 	@tests/docs/extract.sh '$(DEBUG)'
+	@python3 tests/docs/readme.py '$(TARGET)'
 	@tests/examples/run.sh '$(DEBUG)' '$(APISERVER)'
 
 ## make audit       licences and sources of the dependencies, offline

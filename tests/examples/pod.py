@@ -1,6 +1,6 @@
 """Applies examples/pod/manifest.yaml on the real API server and runs the examples under exactly its rights.
 
-pod.py APISERVER README COMMAND…     each COMMAND a program with its arguments, in one word; all count the same visits
+pod.py APISERVER DOCUMENT COMMAND…     DOCUMENT shows the Role; each COMMAND a program with its arguments, in one word; all count the same visits
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from launcher import ApiServer
 
-apiserver, readme = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+apiserver, document = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 manifest = Path(__file__).resolve().parents[2] / "examples" / "pod" / "manifest.yaml"
 NAMESPACE = "pod"
 MAP = f"/api/v1/namespaces/{NAMESPACE}/configmaps/my-settings"
@@ -46,16 +46,13 @@ def main() -> None:
             return [item["rules"] for item in items if item["kind"] == "Role"]
 
         applied = rules(kubectl("apply", "-f", str(manifest), "-o", "json"))
-        in_readme = [
+        shown = [
             block
-            for block in re.findall(r"```yaml\n(.*?)```", readme.read_text(), re.S)
+            for block in re.findall(r"```yaml\n(.*?)```", document.read_text(), re.S)
             if "kind: Role" in block
         ]
-        assert len(in_readme) == 1, "the README should have one Role"
-        assert (
-            rules(kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json", given=in_readme[0]))
-            == applied
-        )
+        assert len(shown) == 1, f"{document} should have one Role"
+        assert rules(kubectl("apply", "--dry-run=server", "-f", "-", "-o", "json", given=shown[0])) == applied
 
         token = kubectl("create", "token", "my-program").strip()
         config = json.loads(kubectl("config", "view", "--raw", "--minify", "-o", "json"))

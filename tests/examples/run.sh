@@ -51,5 +51,5 @@ run go/json 'anna: {"visits":2}' "$scratch/go-json"
 run python/json_objects "anna: 4 visits" python3 examples/python/json_objects.py
 run cpp/json 'berta: {"visits": 2}' "$scratch/cpp-json"
 
-PYTHONPATH=$root/tests/apiserver:$built/python PYTHONDONTWRITEBYTECODE=1 python3 tests/examples/pod.py "$2" README.md \
+PYTHONPATH=$root/tests/apiserver:$built/python PYTHONDONTWRITEBYTECODE=1 python3 tests/examples/pod.py "$2" docs/kubernetes.md \
   "$scratch/c-counter" "$scratch/cpp-basic" "$scratch/go-basic" "$built/examples/basic" "python3 examples/python/basic.py"
