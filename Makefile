@@ -27,7 +27,7 @@ CLUSTER ?=
 
 # One selection of packages for all: with another one cargo unites the features
 # of the dependencies otherwise, and compiles them once more.
-BUILD := cargo build --workspace --all-targets
+BUILD := cargo build --locked --workspace --all-targets
 
 step = @printf '\n=== %s\n' '$(1)'
 
@@ -42,7 +42,7 @@ help:
 demo:
 	@tests/tools.sh cargo cc
 	$(call step,building (the first time takes some minutes))
-	cargo build -p mapstore -p mapstore-ffi -p mapstore-dev -p mapstore-py --lib --bins --examples
+	cargo build --locked -p mapstore -p mapstore-ffi -p mapstore-dev -p mapstore-py --lib --bins --examples
 	@tests/demo/demo.sh '$(DEBUG)' '$(CLUSTER)'
 
 ## make install [PREFIX=/usr/local] [DESTDIR=]   library, headers, pkg-config and CMake files
@@ -55,7 +55,7 @@ install:
 .PHONY: install-dev
 install-dev:
 	@tests/tools.sh cargo
-	cargo build --profile '$(PROFILE)' -p mapstore-dev -p mapstore-dev-capi
+	cargo build --locked --profile '$(PROFILE)' -p mapstore-dev -p mapstore-dev-capi
 	install -D -m 755 '$(BUILT)/mapstore-dev' '$(DESTDIR)$(PREFIX)/bin/mapstore-dev'
 	install -D -m 755 '$(BUILT)/libmapstore_dev.so' '$(DESTDIR)$(PREFIX)/lib/libmapstore_dev.so'
 	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/include' include/mapstore_dev.h include/mapstore_dev.hpp
@@ -113,13 +113,13 @@ test:
 lint:
 	$(call step,formats and lints)
 	cargo fmt --all --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: tests-offline
 tests-offline:
 	$(call step,tests without a real API server)
 	$(BUILD)
-	cargo test --workspace
+	cargo test --locked --workspace
 
 .PHONY: apiserver
 apiserver:
@@ -132,7 +132,7 @@ tests-real: apiserver
 	$(call step,tests on the real API server)
 	cd tests/apiserver && gofmt -l . | (! grep .) && go vet ./cmd/launcher . && \
 	    MAPSTORE_APISERVER='$(APISERVER)/apiserver' go test -count=1 .
-	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test --workspace \
+	MAPSTORE_APISERVER_DIR='$(APISERVER)' cargo test --locked --workspace \
 	    --test compare --test kubectl $(REAL_TESTS) --test c_programs --test installation
 
 REAL_TESTS := $(patsubst mapstore/tests/%.rs,--test %,$(wildcard mapstore/tests/real_*.rs))
@@ -215,7 +215,7 @@ conformance-count:
 .PHONY: docs
 docs: runners apiserver
 	$(call step,examples and those in the documents)
-	cargo test --workspace --doc
+	cargo test --locked --workspace --doc
 	@tests/docs/extract.sh '$(DEBUG)'
 	@python3 tests/docs/readme.py '$(TARGET)'
 	@tests/examples/run.sh '$(DEBUG)' '$(APISERVER)'
@@ -245,8 +245,8 @@ sanitize:
 ## make bless       writes the generated headers anew
 .PHONY: bless
 bless:
-	MAPSTORE_BLESS=1 cargo test -p mapstore-ffi --test header
-	MAPSTORE_BLESS=1 cargo test -p mapstore-dev-capi
+	MAPSTORE_BLESS=1 cargo test --locked -p mapstore-ffi --test header
+	MAPSTORE_BLESS=1 cargo test --locked -p mapstore-dev-capi
 
 ## make clean       removes what was built here
 .PHONY: clean

@@ -14,9 +14,9 @@ if [ "$results" = check ]; then
     built=$target/debug needed=requirements-check.txt
 else
     built=$target/release needed=requirements.txt
-    (cd "$root" && cargo build --release --lib --bins -p mapstore-ffi -p mapstore-py -p mapstore-bench)
+    (cd "$root" && cargo build --locked --release --lib --bins -p mapstore-ffi -p mapstore-py -p mapstore-bench)
 fi
-(cd "$root" && cargo build --workspace --all-targets)
+(cd "$root" && cargo build --locked --workspace --all-targets)
 workers=$built/bench
 mkdir -p "$workers"
 cp "$target/debug/mapstore-proxy" "$built/bench-worker" "$built/bench-floor" "$workers/"

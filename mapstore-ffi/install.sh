@@ -40,7 +40,7 @@ else
         dev) folder=debug ;;
         *) folder=$PROFILE ;;
     esac
-    cargo build --lib --package mapstore-ffi --profile "$PROFILE"
+    cargo build --locked --lib --package mapstore-ffi --profile "$PROFILE"
     built=${CARGO_TARGET_DIR:-target}/$folder
 fi
 

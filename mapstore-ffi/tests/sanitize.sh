@@ -49,7 +49,7 @@ active() { # name, program with its tool…, then mistake, words
 }
 
 programs() {
-    cargo test --workspace --test c_programs
+    cargo test --locked --workspace --test c_programs
 }
 
 with_valgrind() {
@@ -84,7 +84,7 @@ with_library() {
     say "AddressSanitizer in the library, by a nightly compiler"
     local built=$target/sanitize/$triple/debug
     RUSTFLAGS=-Zsanitizer=address CARGO_TARGET_DIR=$target/sanitize \
-        cargo +nightly build --package mapstore-ffi --target "$triple"
+        cargo +nightly build --locked --package mapstore-ffi --target "$triple"
     local library=$target/sanitize/library
     mkdir -p "$library"
     cp -f "$built/libmapstore.so" "$built/libmapstore.a" "$library"
@@ -101,7 +101,7 @@ with_library() {
 
 build() {
     # The selection of `make test`: with another one cargo compiles the dependencies again.
-    cargo build --workspace --all-targets
+    cargo build --locked --workspace --all-targets
     ln -sfn libmapstore.so "$library/libmapstore.so.$abi"
 }
 

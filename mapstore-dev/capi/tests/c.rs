@@ -76,7 +76,7 @@ fn programs_use_it() {
             build.env_remove(&name);
         }
     }
-    build.args(["build", "--quiet", "--lib", "--manifest-path"]);
+    build.args(["build", "--locked", "--quiet", "--lib", "--manifest-path"]);
     run(build.arg(capi().join("Cargo.toml")).arg("--target-dir").arg(target));
     let library = target.join("debug");
     for (compiler, standard, source) in [("cc", "-std=c99", "smoke.c"), ("c++", "-std=c++17", "smoke.cpp")] {

@@ -73,7 +73,7 @@ fn build(arguments: &[&str], files: &[&str], folder: &Path) {
         }
     }
     let status = cargo
-        .args(["rustc", "--quiet", "--lib", "--manifest-path"])
+        .args(["rustc", "--locked", "--quiet", "--lib", "--manifest-path"])
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
         .arg("--target-dir")
         .arg(target)
