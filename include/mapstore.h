@@ -500,6 +500,34 @@ int32_t mapstore_options_set_text_values(mapstore_options_t *options,
                                          mapstore_error_t **error);
 
 /**
+ * Other than 0: the store is over the ConfigMap's `binaryData` alone. It sees,
+ * counts, sets and truncates binary keys only, and leaves `data` as it is;
+ * setting a key that stands in `data` is `MAPSTORE_REJECTED`. 0 is the default.
+ * Not together with `mapstore_options_set_text_values`: refused at open.
+ *
+ * Never blocks; not while another thread uses `options`. Errors:
+ * `MAPSTORE_INVALID_ARGUMENT` for NULL.
+ */
+int32_t mapstore_options_set_binary_only(mapstore_options_t *options,
+                                         int32_t binary_only,
+                                         mapstore_error_t **error);
+
+/**
+ * Other than 0: cluster and namespace are looked for in few places, so that a
+ * program can't reach another cluster than the one meant for it. The cluster:
+ * `MAPSTORE_CLUSTER_CONFIG_PATH`, else the service account of a pod, else an
+ * error. The namespace: `NAMESPACE`, else the service account's, else an error.
+ * What `mapstore_options_set_kubeconfig` and `mapstore_options_set_namespace`
+ * say still comes first. 0 is the default.
+ *
+ * Never blocks; not while another thread uses `options`. Errors:
+ * `MAPSTORE_INVALID_ARGUMENT` for NULL.
+ */
+int32_t mapstore_options_set_strict_lookup(mapstore_options_t *options,
+                                           int32_t strict_lookup,
+                                           mapstore_error_t **error);
+
+/**
  * How many bytes this process may have had stored in the last five minutes,
  * over all its maps, before writes of stores opened with these options are
  * refused as `MAPSTORE_OVERLOADED`; from half of it on they are slowed. Each

@@ -226,6 +226,14 @@ public:
     options &text_values(bool text) {
         return set([&](auto o, auto e) { return mapstore_options_set_text_values(o, text ? 1 : 0, e); });
     }
+    /** Sees, counts, sets and truncates the ConfigMap's binaryData only; data is left alone. */
+    options &binary_only(bool only) {
+        return set([&](auto o, auto e) { return mapstore_options_set_binary_only(o, only ? 1 : 0, e); });
+    }
+    /** Cluster and namespace by MAPSTORE_CLUSTER_CONFIG_PATH, NAMESPACE and the service account only. */
+    options &strict_lookup(bool strict) {
+        return set([&](auto o, auto e) { return mapstore_options_set_strict_lookup(o, strict ? 1 : 0, e); });
+    }
     /** Bytes this process may have stored in five minutes; MAPSTORE_UNLIMITED for no limit. */
     options &write_budget(std::uint64_t bytes) {
         return set([&](auto o, auto e) { return mapstore_options_set_write_budget(o, bytes, e); });

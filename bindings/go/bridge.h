@@ -188,6 +188,8 @@ static inline go_result_t go_option_number(mapstore_options_t *options, int whic
     case 0: r.code = mapstore_options_set_cache(options, (int32_t)number, &r.error); break;
     case 1: r.code = mapstore_options_set_timeout_ms(options, number, &r.error); break;
     case 2: r.code = mapstore_options_set_text_values(options, number != 0, &r.error); break;
+    case 3: r.code = mapstore_options_set_binary_only(options, number != 0, &r.error); break;
+    case 4: r.code = mapstore_options_set_strict_lookup(options, number != 0, &r.error); break;
     default: r.code = mapstore_options_set_write_budget(options, (uint64_t)number, &r.error); break;
     }
     return r;

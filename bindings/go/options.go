@@ -81,17 +81,33 @@ func WithTimeout(timeout time.Duration) Option {
 
 // WithTextValues stores new values that are valid UTF-8 as text, readable for kubectl.
 func WithTextValues(text bool) Option {
-	number := int64(0)
-	if text {
-		number = 1
+	return func(s *settings) { s.number(2, flag(text)) }
+}
+
+// WithBinaryOnly keeps the store to the ConfigMap's binaryData, as the original
+// does: it sees, counts, sets and truncates binary keys only, and leaves data alone.
+func WithBinaryOnly(only bool) Option {
+	return func(s *settings) { s.number(3, flag(only)) }
+}
+
+// WithStrictLookup looks for cluster and namespace where the original does and
+// nowhere else: MAPSTORE_CLUSTER_CONFIG_PATH or the service account, NAMESPACE or
+// the service account's.
+func WithStrictLookup(strict bool) Option {
+	return func(s *settings) { s.number(4, flag(strict)) }
+}
+
+func flag(on bool) int64 {
+	if on {
+		return 1
 	}
-	return func(s *settings) { s.number(2, number) }
+	return 0
 }
 
 // WithWriteBudget bounds what this process may have stored in five minutes,
 // over all maps, before this store's writes are refused as Overloaded: 128 MiB
 // by default, [Unlimited] for no limit.
-func WithWriteBudget(bytes uint64) Option { return func(s *settings) { s.number(3, int64(bytes)) } }
+func WithWriteBudget(bytes uint64) Option { return func(s *settings) { s.number(5, int64(bytes)) } }
 
 // WithLogger logs each call that fails, and at debug level each write; never a value.
 func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = log } }

@@ -28,12 +28,18 @@ pub struct Options {
     cache: Cache,
     timeout: Option<Duration>,
     text_values: bool,
+    binary_only: bool,
+    strict_lookup: bool,
     write_budget: Option<u64>,
 }
 
 impl Options {
     fn into_core(self, name: &str) -> mapstore_core::Options {
-        let mut options = mapstore_core::Options::new(name).cache(self.cache).text_values(self.text_values);
+        let mut options = mapstore_core::Options::new(name)
+            .cache(self.cache)
+            .text_values(self.text_values)
+            .binary_only(self.binary_only)
+            .strict_lookup(self.strict_lookup);
         if let Some(namespace) = self.namespace {
             options = options.namespace(namespace);
         }
@@ -207,6 +213,52 @@ pub unsafe extern "C" fn mapstore_options_set_text_values(
     unsafe {
         guard(error, || {
             handle_mut("options", options)?.text_values = text_values != 0;
+            Ok(())
+        })
+    }
+}
+
+/// Other than 0: the store is over the ConfigMap's `binaryData` alone. It sees,
+/// counts, sets and truncates binary keys only, and leaves `data` as it is;
+/// setting a key that stands in `data` is `MAPSTORE_REJECTED`. 0 is the default.
+/// Not together with `mapstore_options_set_text_values`: refused at open.
+///
+/// Never blocks; not while another thread uses `options`. Errors:
+/// `MAPSTORE_INVALID_ARGUMENT` for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapstore_options_set_binary_only(
+    options: *mut Options,
+    binary_only: i32,
+    error: *mut *mut Error,
+) -> i32 {
+    // SAFETY: NULL or valid, as the header asks.
+    unsafe {
+        guard(error, || {
+            handle_mut("options", options)?.binary_only = binary_only != 0;
+            Ok(())
+        })
+    }
+}
+
+/// Other than 0: cluster and namespace are looked for in few places, so that a
+/// program can't reach another cluster than the one meant for it. The cluster:
+/// `MAPSTORE_CLUSTER_CONFIG_PATH`, else the service account of a pod, else an
+/// error. The namespace: `NAMESPACE`, else the service account's, else an error.
+/// What `mapstore_options_set_kubeconfig` and `mapstore_options_set_namespace`
+/// say still comes first. 0 is the default.
+///
+/// Never blocks; not while another thread uses `options`. Errors:
+/// `MAPSTORE_INVALID_ARGUMENT` for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mapstore_options_set_strict_lookup(
+    options: *mut Options,
+    strict_lookup: i32,
+    error: *mut *mut Error,
+) -> i32 {
+    // SAFETY: NULL or valid, as the header asks.
+    unsafe {
+        guard(error, || {
+            handle_mut("options", options)?.strict_lookup = strict_lookup != 0;
             Ok(())
         })
     }

@@ -31,7 +31,7 @@ fn options(
     context: Option<String>,
     cache: &str,
     timeout: f64,
-    text_values: bool,
+    (text_values, binary_only, strict_lookup): (bool, bool, bool),
     write_budget: Option<u64>,
 ) -> PyResult<(Options, bool)> {
     let mode = match cache {
@@ -41,7 +41,12 @@ fn options(
             return Err(invalid(py, "cache", &format!("{other:?} is none of \"none\" and \"exclusive\"")));
         }
     };
-    let mut options = Options::new(name).cache(mode).timeout(duration(py, timeout)?).text_values(text_values);
+    let mut options = Options::new(name)
+        .cache(mode)
+        .timeout(duration(py, timeout)?)
+        .text_values(text_values)
+        .binary_only(binary_only)
+        .strict_lookup(strict_lookup);
     if let Some(namespace) = namespace {
         options = options.namespace(namespace);
     }
@@ -59,7 +64,8 @@ fn options(
 
 /// Whether a store opened like this could work. Changes nothing.
 #[pyfunction]
-#[pyo3(signature = (name, *, namespace=None, kubeconfig=None, context=None, timeout=10.0, cancel=None))]
+#[pyo3(signature = (name, *, namespace=None, kubeconfig=None, context=None, timeout=10.0, strict_lookup=false,
+                    cancel=None))]
 #[allow(clippy::too_many_arguments, reason = "Python's keywords")]
 pub fn verify_connection(
     py: Python<'_>,
@@ -68,9 +74,11 @@ pub fn verify_connection(
     kubeconfig: Option<PathBuf>,
     context: Option<String>,
     timeout: f64,
+    strict_lookup: bool,
     cancel: Cancel<'_, '_>,
 ) -> PyResult<()> {
-    let (options, _) = options(py, name, namespace, kubeconfig, context, "none", timeout, false, None)?;
+    let flags = (false, false, strict_lookup);
+    let (options, _) = options(py, name, namespace, kubeconfig, context, "none", timeout, flags, None)?;
     let limits = Limits::new(py, None, cancel)?;
     limits.blocking(py, || options.verify_connection(&limits.call))
 }
@@ -105,7 +113,7 @@ impl Store {
 impl Store {
     #[new]
     #[pyo3(signature = (name, *, namespace=None, kubeconfig=None, context=None, cache="none", timeout=10.0,
-                        text_values=false, write_budget=None, cancel=None))]
+                        text_values=false, binary_only=false, strict_lookup=false, write_budget=None, cancel=None))]
     #[allow(clippy::too_many_arguments, reason = "Python's keywords")]
     fn new(
         py: Python<'_>,
@@ -116,11 +124,14 @@ impl Store {
         cache: &str,
         timeout: f64,
         text_values: bool,
+        binary_only: bool,
+        strict_lookup: bool,
         write_budget: Option<u64>,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Self> {
+        let flags = (text_values, binary_only, strict_lookup);
         let (options, cached) =
-            options(py, name, namespace, kubeconfig, context, cache, timeout, text_values, write_budget)?;
+            options(py, name, namespace, kubeconfig, context, cache, timeout, flags, write_budget)?;
         let limits = Limits::new(py, None, cancel)?;
         let store = limits.blocking(py, || options.open_with(&limits.call))?;
         Ok(Store { store, cached })

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::call::DEFAULT_TIMEOUT;
 use crate::config::Given;
+use crate::error::{Error, Result};
+use crate::model::Layout;
 use crate::write::budget;
 
 /// Where reads come from.
@@ -41,6 +43,7 @@ pub struct Options {
     pub(crate) cache: Cache,
     pub(crate) timeout: Duration,
     pub(crate) text_values: bool,
+    pub(crate) binary_only: bool,
     pub(crate) write_budget: u64,
 }
 
@@ -53,6 +56,7 @@ impl Options {
             cache: Cache::None,
             timeout: DEFAULT_TIMEOUT,
             text_values: false,
+            binary_only: false,
             write_budget: budget::DEFAULT,
         }
     }
@@ -95,6 +99,40 @@ impl Options {
     pub fn text_values(mut self, text: bool) -> Self {
         self.text_values = text;
         self
+    }
+
+    /// The store is over the ConfigMap's `binaryData` alone: it sees, counts, sets
+    /// and truncates binary keys only, and leaves `data` as it is. Setting a key
+    /// that stands in `data` is `Rejected`. That is how the Go package
+    /// github.com/unrolled/mapstore works. Not together with
+    /// [`text_values`](Self::text_values).
+    pub fn binary_only(mut self, only: bool) -> Self {
+        self.binary_only = only;
+        self
+    }
+
+    /// Looks for cluster and namespace in few places, as the Go package
+    /// github.com/unrolled/mapstore does, so that a program can't reach another
+    /// cluster than the one meant for it. The cluster:
+    /// `MAPSTORE_CLUSTER_CONFIG_PATH`, else the service account of a pod, else an
+    /// error. The namespace: `NAMESPACE`, else the service account's, else an
+    /// error. The options [`kubeconfig`](Self::kubeconfig) and
+    /// [`namespace`](Self::namespace) still come first.
+    pub fn strict_lookup(mut self, strict: bool) -> Self {
+        self.given.strict = strict;
+        self
+    }
+
+    pub(crate) fn layout(&self) -> Result<Layout> {
+        match (self.binary_only, self.text_values) {
+            (false, false) => Ok(Layout::Bytes),
+            (false, true) => Ok(Layout::Text),
+            (true, false) => Ok(Layout::BinaryOnly),
+            (true, true) => Err(Error::invalid(
+                "option text_values",
+                "a store with binary_only never touches text; give one of the two options",
+            )),
+        }
     }
 
     /// How many bytes this process may have had stored in the last five

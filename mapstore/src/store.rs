@@ -14,7 +14,7 @@ use crate::host::runtime::Runtime;
 use crate::map::{MAPS, Map};
 use crate::model::{Batch, Op, Written};
 use crate::model::{Key, check_name};
-use crate::model::{Snapshot, Usage, Value};
+use crate::model::{Layout, Snapshot, Usage, Value};
 use crate::options::{Cache, Options};
 use crate::read::cache::CacheCell;
 use crate::server::connection::blocking;
@@ -49,7 +49,7 @@ struct Parts {
     cache: Option<Arc<CacheCell>>,
     closing: Closing,
     timeout: Duration,
-    text_values: bool,
+    layout: Layout,
     write_budget: u64,
 }
 
@@ -94,7 +94,7 @@ impl Store {
         let closing = Closing::default();
         let env = Environment::capture();
         let cached = options.cache != Cache::None;
-        let (text_values, write_budget) = (options.text_values, options.write_budget);
+        let (layout, write_budget) = (options.layout()?, options.write_budget);
         let bounds = limits.clone();
         let over = move || bounds.is_past() || bounds.is_cancelled();
         let map = runtime.run(&limits, &closing, async move {
@@ -106,7 +106,7 @@ impl Store {
             Ok(MAPS.get().open(cluster, namespace, name))
         })?;
         let cache = cached.then(|| map.writer.cache_for_reading());
-        let parts = Parts { runtime, map, cache, closing, timeout, text_values, write_budget };
+        let parts = Parts { runtime, map, cache, closing, timeout, layout, write_budget };
         let inner = Inner { parts: ManuallyDrop::new(parts), generation: process::generation() };
         let store = Store { inner: Arc::new(inner), call: call.clone() };
         if cached {
@@ -134,8 +134,8 @@ impl Store {
     pub fn get(&self, key: &str) -> Result<Option<Value>> {
         let key = Key::new(key)?;
         match self.cache()? {
-            Some(cache) => Ok(cache.get(key.as_str())),
-            None => Ok(self.read()?.get(key.as_str()).cloned()),
+            Some(cache) => Ok(cache.get(key.as_str(), self.layout())),
+            None => Ok(self.read()?.get_in(key.as_str(), self.layout()).cloned()),
         }
     }
 
@@ -162,9 +162,14 @@ impl Store {
     /// The whole map at one revision; empty if the ConfigMap doesn't exist.
     pub fn snapshot(&self) -> Result<Snapshot> {
         match self.cache()? {
-            Some(cache) => Ok(cache.load()),
-            None => self.read(),
+            Some(cache) => Ok(cache.load().seen_by(self.layout())),
+            None => Ok(self.read()?.seen_by(self.layout())),
         }
+    }
+
+    /// Which of the map's two halves this store uses.
+    pub(crate) fn layout(&self) -> Layout {
+        self.inner.parts.layout
     }
 
     /// Stores a value, unless it is stored already. Other keys, and whatever
@@ -264,10 +269,10 @@ impl Store {
     fn enqueue(&self, job: Job, limits: Arc<Limits>) -> Result<Done> {
         self.check_fork()?;
         let parts = &self.inner.parts;
-        let (cached, text_values, budget) = (parts.cache.is_some(), parts.text_values, parts.write_budget);
+        let (cached, layout, budget) = (parts.cache.is_some(), parts.layout, parts.write_budget);
         parts.runtime.wait(&limits, &parts.closing, |answer| {
             let (limits, closing) = (limits.clone(), parts.closing.clone());
-            let request = Request { job, cached, text_values, budget, limits, closing, answer };
+            let request = Request { job, cached, layout, budget, limits, closing, answer };
             parts.map.writer.enqueue(request, &parts.runtime);
             || parts.map.writer.someone_left()
         })

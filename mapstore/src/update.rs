@@ -77,7 +77,7 @@ impl Store {
 impl Update {
     /// What to compute from; `None` if there is no such key.
     pub fn value(&self) -> Option<&Value> {
-        self.seen.map.get(self.key.as_str())
+        self.seen.map.get_in(self.key.as_str(), self.store.layout())
     }
 
     /// Stores `value` (`None`: removes the key) if the key still has

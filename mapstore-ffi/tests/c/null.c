@@ -44,6 +44,8 @@ static void settings_refuse_null(void) {
     INVALID("options: it is NULL", mapstore_options_set_cache(NULL, 0, &error));
     INVALID("options: it is NULL", mapstore_options_set_timeout_ms(NULL, 1, &error));
     INVALID("options: it is NULL", mapstore_options_set_text_values(NULL, 1, &error));
+    INVALID("options: it is NULL", mapstore_options_set_binary_only(NULL, 1, &error));
+    INVALID("options: it is NULL", mapstore_options_set_strict_lookup(NULL, 1, &error));
     INVALID("namespace: it is NULL", mapstore_options_set_namespace(options, NULL, 0, &error));
     INVALID("path: it is NULL", mapstore_options_set_kubeconfig(options, NULL, 3, &error));
     INVALID("context: it is NULL", mapstore_options_set_context(options, NULL, MAPSTORE_NUL, &error));

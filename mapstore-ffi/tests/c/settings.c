@@ -47,6 +47,10 @@ static void cache_modes(void) {
     OK(mapstore_options_set_text_values(options, 0, &error));
     OK(mapstore_options_set_text_values(options, 1, &error));
     OK(mapstore_options_set_text_values(options, -5, &error));
+    OK(mapstore_options_set_binary_only(options, -5, &error));
+    OK(mapstore_options_set_binary_only(options, 0, &error));
+    OK(mapstore_options_set_strict_lookup(options, -5, &error));
+    OK(mapstore_options_set_strict_lookup(options, 0, &error));
     mapstore_options_free(options);
 }
 

@@ -54,6 +54,8 @@ def open(
     cache: str = "none",
     timeout: float = 10.0,
     text_values: bool = False,
+    binary_only: bool = False,
+    strict_lookup: bool = False,
     write_budget: Optional[int] = None,
     cancel: Optional[CancelToken] = None,
 ) -> Store:
@@ -63,6 +65,9 @@ def open(
     "exclusive" reads the map once, now, and then from memory. ``timeout`` in
     seconds bounds every call that doesn't set its own. ``text_values``: new
     values that are valid UTF-8 are stored as text, readable for kubectl.
+    ``binary_only``: the store sees, counts, sets and truncates the ConfigMap's
+    ``binaryData`` only. ``strict_lookup``: cluster and namespace are taken from
+    MAPSTORE_CLUSTER_CONFIG_PATH, NAMESPACE and the service account only.
     ``write_budget``: bytes this process may have stored in five minutes, over
     all maps, before writes are refused (128 MiB). ``cancel`` ends the opening, as
     it does with every call that takes one. Where the cluster and the
@@ -76,6 +81,8 @@ def open(
         cache=cache,
         timeout=timeout,
         text_values=text_values,
+        binary_only=binary_only,
+        strict_lookup=strict_lookup,
         write_budget=write_budget,
         cancel=cancel,
     )

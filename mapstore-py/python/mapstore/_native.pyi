@@ -59,6 +59,8 @@ class Store:
         cache: str = "none",
         timeout: float = 10.0,
         text_values: bool = False,
+        binary_only: bool = False,
+        strict_lookup: bool = False,
         write_budget: Optional[int] = None,
         cancel: _Cancel = None,
     ) -> Self: ...
@@ -97,6 +99,7 @@ def verify_connection(
     kubeconfig: _Path = None,
     context: Optional[str] = None,
     timeout: float = 10.0,
+    strict_lookup: bool = False,
     cancel: _Cancel = None,
 ) -> None:
     """Whether a store opened like this could work. Changes nothing."""

@@ -31,6 +31,8 @@ pub(crate) struct Given {
     pub namespace: Option<String>,
     pub kubeconfig: Option<PathBuf>,
     pub context: Option<String>,
+    /// `KUBECONFIG`, `~/.kube/config`, the context's namespace and `default` are not asked.
+    pub strict: bool,
 }
 
 /// How to reach a cluster and as whom. `kube` holds addresses and TLS, never a
@@ -144,7 +146,7 @@ fn locate(given: &Given, env: &Environment) -> Result<Source> {
     if let Some(path) = env.var("MAPSTORE_CLUSTER_CONFIG_PATH") {
         return Ok(one(path.into(), format!("MAPSTORE_CLUSTER_CONFIG_PATH={path:?}")));
     }
-    if let Some(list) = env.var("KUBECONFIG") {
+    if let Some(list) = env.var("KUBECONFIG").filter(|_| !given.strict) {
         let files: Vec<_> = std::env::split_paths(list).filter(|path| !path.as_os_str().is_empty()).collect();
         if !files.is_empty() {
             return Ok(Source::Kubeconfig { files, origin: format!("KUBECONFIG={list:?}") });
@@ -154,6 +156,14 @@ fn locate(given: &Given, env: &Environment) -> Result<Source> {
     let port = env.text("KUBERNETES_SERVICE_PORT")?;
     if let (Some(host), Some(port)) = (host, port) {
         return Ok(Source::InCluster { host: host.into(), port: port.into() });
+    }
+    if given.strict {
+        return Err(Error::config(
+            "cluster",
+            "no cluster is configured; tried, in this order: the option kubeconfig (not given), \
+             MAPSTORE_CLUSTER_CONFIG_PATH (not set), the service account of a pod (KUBERNETES_SERVICE_HOST and \
+             _PORT are not set); KUBECONFIG and ~/.kube/config are not asked (option strict_lookup)",
+        ));
     }
     let home_config = env.home.as_ref().map(|home| home.join(".kube/config"));
     if let Some(path) = home_config.as_ref().filter(|path| path.exists()) {
@@ -394,7 +404,7 @@ fn choose_namespace(given: &Given, env: &Environment, from_context: Option<Strin
     if let Some(namespace) = env.text("NAMESPACE")?.map(str::trim).filter(|text| !text.is_empty()) {
         return checked("NAMESPACE", namespace);
     }
-    if let Some(namespace) = from_context {
+    if let Some(namespace) = from_context.filter(|_| !given.strict) {
         return checked("the kubeconfig's context", &namespace);
     }
     let file = env.service_account.join("namespace");
@@ -403,6 +413,14 @@ fn choose_namespace(given: &Given, env: &Environment, from_context: Option<Strin
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(Error::config(format!("{file:?}"), format!("can't read the namespace: {error}")))
         }
+        _ if given.strict => Err(Error::config(
+            "namespace",
+            format!(
+                "no namespace is configured; tried, in this order: the option namespace (not given), NAMESPACE (not \
+                 set, or blank), {file:?} (missing or empty); a context's and \"default\" are not taken (option \
+                 strict_lookup)"
+            ),
+        )),
         _ => Ok("default".into()),
     }
 }

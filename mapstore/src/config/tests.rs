@@ -172,6 +172,28 @@ fn the_namespace_comes_from_the_first_that_names_one() {
 }
 
 #[test]
+fn a_strict_look_up_asks_few_places() {
+    let mut place = Place::new();
+    let strict = || Given { strict: true, ..given() };
+    place.write("home/.kube/config", &server());
+    place.set("KUBECONFIG", place.folder.join("home/.kube/config"));
+    let error = load(&strict(), &place.env, &|| true).err().unwrap();
+    assert!(error.to_string().contains("strict_lookup"), "{error}");
+    let file = place.write("own", &text("server: 'https://k'", "token: t", ", namespace: context-ns"));
+    place.set("MAPSTORE_CLUSTER_CONFIG_PATH", file);
+    let error = load(&strict(), &place.env, &|| true).err().unwrap();
+    assert!(error.to_string().contains("NAMESPACE"), "{error}");
+    place.set("NAMESPACE", " env-ns\n");
+    assert_eq!(load(&strict(), &place.env, &|| true).unwrap().1, "env-ns");
+    place.set("NAMESPACE", "");
+    place.set("MAPSTORE_CLUSTER_CONFIG_PATH", "");
+    place.in_cluster();
+    let (cluster, namespace) = load(&strict(), &place.env, &|| true).unwrap();
+    assert_eq!(namespace, "pod-ns");
+    assert_eq!(cluster.kube.cluster_url.host(), Some("10.0.0.1"));
+}
+
+#[test]
 fn a_service_account_is_enough() {
     let mut place = Place::new();
     place.in_cluster();

@@ -17,4 +17,4 @@ pub use usage::Usage;
 
 pub(crate) use batch::{Condition, Op};
 pub(crate) use names::{Key, check_name, check_namespace, quoted};
-pub(crate) use snapshot::{Entries, Entry, ManagedFields, Side, Totals, Version, stored_bytes};
+pub(crate) use snapshot::{Entries, Entry, Layout, ManagedFields, Side, Totals, Version, stored_bytes};

@@ -48,6 +48,24 @@ pub(crate) struct Entry {
     pub side: Side,
 }
 
+/// Which of the two maps a store uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Both; new keys are binary.
+    #[default]
+    Bytes,
+    /// Both; new keys are text where their value is.
+    Text,
+    /// `binaryData` alone: keys in `data` are not seen, not counted and not touched.
+    BinaryOnly,
+}
+
+impl Layout {
+    pub fn sees(self, entry: &Entry) -> bool {
+        self != Layout::BinaryOnly || entry.side == Side::Binary
+    }
+}
+
 impl Side {
     /// The field of the ConfigMap.
     pub fn field(self) -> &'static str {
@@ -109,6 +127,8 @@ struct Contents {
 pub(crate) struct Entries {
     map: BTreeMap<String, Entry>,
     totals: Totals,
+    /// How many of them are text.
+    texts: usize,
 }
 
 /// Sizes of all entries together, in bytes.
@@ -138,12 +158,14 @@ impl Entries {
     pub fn insert(&mut self, key: String, entry: Entry) {
         self.totals.add(&key, &entry.value);
         self.remove(&key);
+        self.texts += usize::from(entry.side == Side::Text);
         self.map.insert(key, entry);
     }
 
     pub fn remove(&mut self, key: &str) {
         if let Some(old) = self.map.remove(key) {
             self.totals.remove(key, &old.value);
+            self.texts -= usize::from(old.side == Side::Text);
         }
     }
 
@@ -170,8 +192,25 @@ impl Snapshot {
         self.0.entries.map.get(key)
     }
 
+    /// The value, if a store with this layout sees it.
+    pub(crate) fn get_in(&self, key: &str, layout: Layout) -> Option<&Value> {
+        self.entry(key).filter(|entry| layout.sees(entry)).map(|entry| &entry.value)
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
         self.0.entries.map.iter()
+    }
+
+    /// What a store with this layout sees of it.
+    pub(crate) fn seen_by(self, layout: Layout) -> Self {
+        if layout != Layout::BinaryOnly || self.0.entries.texts == 0 {
+            return self;
+        }
+        let mut entries = Entries::default();
+        for (key, entry) in self.entries().filter(|(_, entry)| layout.sees(entry)) {
+            entries.insert(key.clone(), entry.clone());
+        }
+        Snapshot(Arc::new(Contents { version: self.version().cloned(), entries }))
     }
 
     pub(crate) fn totals(&self) -> Totals {

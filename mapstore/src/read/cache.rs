@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use crate::model::{Snapshot, Value};
+use crate::model::{Layout, Snapshot, Value};
 
 /// The newest snapshot, for the stores that read from memory.
 pub(crate) struct CacheCell {
@@ -23,8 +23,8 @@ impl CacheCell {
     }
 
     /// One look-up without taking part in the snapshot's reference count.
-    pub fn get(&self, key: &str) -> Option<Value> {
-        self.newest.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    pub fn get(&self, key: &str, layout: Layout) -> Option<Value> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).get_in(key, layout).cloned()
     }
 
     /// The only way in. The caller has the order: the writer, which does one

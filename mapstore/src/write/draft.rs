@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Batch, Condition, Op};
-use crate::model::{Entry, Side, Snapshot, Totals, Value};
+use crate::model::{Entry, Layout, Side, Snapshot, Totals, Value};
 use crate::model::{Key, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, quoted};
 use crate::write::patch::{Change, Patch};
 
@@ -15,13 +15,15 @@ pub(crate) struct Wish<'a> {
     pub batch: &'a Batch,
     /// What memory says of equal values is good enough.
     pub trusts_memory: bool,
-    pub text_values: bool,
+    pub layout: Layout,
 }
 
 /// Why a member can't be made.
 pub(crate) enum No {
     Unmet(Error),
     Refused(Error),
+    /// Memory can't tell.
+    Unsure,
 }
 
 /// Changes that aren't made yet: of one member, or of several.
@@ -73,23 +75,22 @@ impl<'a> Draft<'a> {
     /// What one more member would change, if it may.
     pub fn member(&self, wish: &Wish<'_>, fresh: bool) -> Result<Step, No> {
         for condition in &wish.batch.conditions {
-            self.check(condition).map_err(No::Unmet)?;
+            self.check(condition, wish.layout).map_err(No::Unmet)?;
         }
         let mut step = Step::idle(self.step.totals);
         for op in &wish.batch.ops {
-            self.make(op, wish, fresh, &mut step);
+            self.make(op, wish, fresh, &mut step)?;
         }
         check_size(wish.batch, &step.totals).map_err(No::Refused)?;
         Ok(step)
     }
 
-    fn check(&self, condition: &Condition) -> Result<()> {
+    fn check(&self, condition: &Condition, layout: Layout) -> Result<()> {
+        let find = |key: &Key| self.find(key.as_str()).filter(|entry| layout.sees(entry));
         let (key, fault) = match condition {
-            Condition::Absent(key) => (key, self.find(key.as_str()).map(|_| "it is there already")),
-            Condition::Present(key) => {
-                (key, self.find(key.as_str()).is_none().then_some("there is no such key"))
-            }
-            Condition::Equals(key, wanted) => match self.find(key.as_str()) {
+            Condition::Absent(key) => (key, find(key).map(|_| "it is there already")),
+            Condition::Present(key) => (key, find(key).is_none().then_some("there is no such key")),
+            Condition::Equals(key, wanted) => match find(key) {
                 None => (key, Some("there is no such key any more")),
                 Some(entry) => (key, (entry.value.0 != wanted).then_some("it has another value by now")),
             },
@@ -116,36 +117,52 @@ impl<'a> Draft<'a> {
         ))
     }
 
-    fn make(&self, op: &Op, wish: &Wish<'_>, fresh: bool, step: &mut Step) {
+    fn make(&self, op: &Op, wish: &Wish<'_>, fresh: bool, step: &mut Step) -> Result<(), No> {
         let old = |step: &Step, key: &Key| {
             let known = step.find(key.as_str()).map(|entry| entry.cloned());
             known.unwrap_or_else(|| self.find(key.as_str()).cloned())
         };
+        let seen = |old: &Option<Entry>| old.as_ref().is_none_or(|old| wish.layout.sees(old));
         match op {
             Op::Set { key, value, force } => {
                 let (value, old) = (Value(value.clone()), old(step, key));
+                if !seen(&old) {
+                    return Err(No::Refused(in_data(key)));
+                }
                 let equal = old.as_ref().is_some_and(|old| old.value == value);
                 if equal && !force && (fresh || wish.trusts_memory) {
-                    return;
+                    return Ok(());
                 }
-                let side = side_on(&value, old.as_ref().map(|old| old.side), wish.text_values);
+                let side = side_on(&value, old.as_ref().map(|old| old.side), wish.layout);
                 step.totals.add(key.as_str(), &value);
-                step.put(key, old, Some(Entry { value, side }));
+                step.put(key.as_str(), old, Some(Entry { value, side }));
                 // An equal one is sent because memory may be wrong: the answer tells.
                 step.note(if equal && !force { None } else { Some(true) });
             }
             Op::Delete { key } => {
                 let old = old(step, key);
-                if old.is_none() && (fresh || wish.trusts_memory) {
-                    return;
+                if (old.is_none() || !seen(&old)) && (fresh || wish.trusts_memory) {
+                    return Ok(());
+                }
+                if !seen(&old) {
+                    return Err(No::Unsure);
                 }
                 step.note(if old.is_none() { None } else { Some(true) });
-                step.put(key, old, None);
+                step.put(key.as_str(), old, None);
+            }
+            Op::Truncate if wish.layout == Layout::BinaryOnly => {
+                for (key, entry) in self.all(step).into_iter().filter(|(_, entry)| wish.layout.sees(entry)) {
+                    step.note(Some(true));
+                    step.put(&key, Some(entry), None);
+                }
+                if step.is_idle() && !fresh && !wish.trusts_memory {
+                    return Err(No::Unsure);
+                }
             }
             Op::Truncate => {
                 let empty = step.totals.object == 0;
                 if empty && (fresh || wish.trusts_memory) {
-                    return;
+                    return Ok(());
                 }
                 step.entries.clear();
                 step.cleared = true;
@@ -153,6 +170,19 @@ impl<'a> Draft<'a> {
                 step.note(if empty { None } else { Some(true) });
             }
         }
+        Ok(())
+    }
+
+    /// Every key there is after `step`.
+    fn all(&self, step: &Step) -> Vec<(String, Entry)> {
+        let mut all: BTreeMap<&str, Option<&Entry>> = BTreeMap::new();
+        if !step.cleared && !self.step.cleared {
+            all.extend(self.map.entries().map(|(key, entry)| (key.as_str(), Some(entry))));
+        }
+        for earlier in [&self.step, step].into_iter().skip(usize::from(step.cleared)) {
+            all.extend(earlier.entries.iter().map(|(key, entry)| (key.as_str(), entry.as_ref())));
+        }
+        all.into_iter().filter_map(|(key, entry)| Some((key.to_owned(), entry?.clone()))).collect()
     }
 
     pub fn take(&mut self, step: Step) {
@@ -194,11 +224,11 @@ impl<'a> Draft<'a> {
 
 impl Step {
     /// The new entry's size was added already.
-    fn put(&mut self, key: &Key, old: Option<Entry>, new: Option<Entry>) {
+    fn put(&mut self, key: &str, old: Option<Entry>, new: Option<Entry>) {
         if let Some(old) = old {
-            self.totals.remove(key.as_str(), &old.value);
+            self.totals.remove(key, &old.value);
         }
-        self.entries.insert(key.as_str().to_owned(), new);
+        self.entries.insert(key.to_owned(), new);
     }
 
     /// One certain change makes the member a change; nothing but uncertain ones, an uncertain one.
@@ -241,17 +271,27 @@ fn check_size(batch: &Batch, totals: &Totals) -> Result<()> {
     Ok(())
 }
 
+/// For a store that doesn't touch `data`; the server would refuse the key in both.
+fn in_data(key: &Key) -> Error {
+    Error::new(
+        ErrorKind::Rejected,
+        format!("key {}", quoted(key.as_str())),
+        "it is in the ConfigMap's data, which this store leaves alone (option binary_only), and can't be in \
+         binaryData too; nothing was written: remove it from data, or open the store without that option",
+    )
+}
+
 /// Where a value goes under a new key.
-pub(crate) fn new_side(value: &[u8], text_values: bool) -> Side {
-    if text_values && is_text(value) { Side::Text } else { Side::Binary }
+pub(crate) fn new_side(value: &[u8], layout: Layout) -> Side {
+    if layout == Layout::Text && is_text(value) { Side::Text } else { Side::Binary }
 }
 
 /// A text key stays text as long as its value is; a binary one stays binary.
-pub(crate) fn side_on(value: &[u8], existing: Option<Side>, text_values: bool) -> Side {
+pub(crate) fn side_on(value: &[u8], existing: Option<Side>, layout: Layout) -> Side {
     match existing {
         Some(Side::Text) if is_text(value) => Side::Text,
         Some(_) => Side::Binary,
-        None => new_side(value, text_values),
+        None => new_side(value, layout),
     }
 }
 

@@ -171,5 +171,5 @@ impl Group {
 
 fn wish(request: &Request) -> Option<Wish<'_>> {
     let batch = request.batch()?;
-    Some(Wish { batch, trusts_memory: request.cached, text_values: request.text_values })
+    Some(Wish { batch, trusts_memory: request.cached, layout: request.layout })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::model::Key;
-use crate::model::{Entry, ManagedFields, Side, Snapshot, Totals, Value, Version};
+use crate::model::{Entry, Layout, ManagedFields, Side, Snapshot, Totals, Value, Version};
 use crate::model::{Op, Written};
 use crate::write::draft::{Draft, No, Wish, is_text, new_side, side_on};
 use crate::write::patch::{Change, Patch};
@@ -105,10 +105,22 @@ fn on_part(
         if !wish.batch.conditions.is_empty() || wish.batch.ops.is_empty() {
             return Err(Need::Whole);
         }
+        let binary_only = wish.layout == Layout::BinaryOnly;
         for op in &wish.batch.ops {
             match op {
+                // What is in `data` has to be known to be left alone.
+                Op::Truncate if binary_only => return Err(Need::Whole),
+                Op::Set { key, .. } | Op::Delete { key }
+                    if binary_only && sides.get(key.as_str()) == Some(&Side::Text) =>
+                {
+                    return Err(Need::Whole);
+                }
                 Op::Set { key, value, .. } => {
-                    let change = set_somewhere(key, value, sides, wish.text_values);
+                    let change = set_somewhere(key, value, sides, wish.layout);
+                    patch.changes.insert(key.as_str().to_owned(), change);
+                }
+                Op::Delete { key } if binary_only => {
+                    let change = Change::Delete { from: Some(Side::Binary) };
                     patch.changes.insert(key.as_str().to_owned(), change);
                 }
                 Op::Delete { key } => {
@@ -137,11 +149,11 @@ fn on_part(
 
 /// Bytes that aren't text leave `data` if they were there. Text stays on the
 /// side it is on; if the guess is wrong the server refuses and tells.
-fn set_somewhere(key: &Key, value: &bytes::Bytes, sides: &Sides, text_values: bool) -> Change {
+fn set_somewhere(key: &Key, value: &bytes::Bytes, sides: &Sides, layout: Layout) -> Change {
     let value = Value(value.clone());
-    let assumed = sides.get(key.as_str()).copied().unwrap_or_else(|| new_side(&value, text_values));
-    let side = side_on(&value, Some(assumed), text_values);
-    let leaves = (!is_text(&value)).then_some(Side::Text);
+    let assumed = sides.get(key.as_str()).copied().unwrap_or_else(|| new_side(&value, layout));
+    let side = side_on(&value, Some(assumed), layout);
+    let leaves = (layout != Layout::BinaryOnly && !is_text(&value)).then_some(Side::Text);
     Change::Set { entry: Entry { value, side }, leaves }
 }
 
@@ -204,6 +216,7 @@ impl No {
             _ if !fresh => Err(Need::Fresh),
             No::Unmet(error) => Ok(Fate::Unmet(error)),
             No::Refused(error) => Ok(Fate::Refused(error)),
+            No::Unsure => Err(Need::Fresh),
         }
     }
 }
@@ -233,7 +246,7 @@ mod tests {
 
     fn planned(batches: &[Batch], base: &Base, fresh: bool, trusts_memory: bool) -> Result<Plan, Need> {
         let wishes: Vec<_> =
-            batches.iter().map(|batch| Wish { batch, trusts_memory, text_values: false }).collect();
+            batches.iter().map(|batch| Wish { batch, trusts_memory, layout: Layout::Bytes }).collect();
         plan(&wishes, base, fresh, &Sides::new(), || "n0nce".into())
     }
 

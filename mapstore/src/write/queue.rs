@@ -10,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::host::deadline::{Closing, Limits};
 use crate::host::runtime::Answer;
 use crate::model::MAX_VALUES_BYTES;
-use crate::model::Snapshot;
 use crate::model::{Batch, Written};
+use crate::model::{Layout, Snapshot};
 
 /// One call that waits.
 pub(crate) struct Request {
     pub job: Job,
     /// The store reads from memory.
     pub cached: bool,
-    pub text_values: bool,
+    pub layout: Layout,
     /// What the store allows this process to have stored: see [`crate::write::budget`].
     pub budget: u64,
     pub limits: Arc<Limits>,

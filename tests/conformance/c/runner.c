@@ -116,6 +116,12 @@ static int32_t set_option(mapstore_options_t *options, const field_t *field, map
     if (strcmp(field->name, "text_values") == 0) {
         return mapstore_options_set_text_values(options, atoi(field->value), error);
     }
+    if (strcmp(field->name, "binary_only") == 0) {
+        return mapstore_options_set_binary_only(options, atoi(field->value), error);
+    }
+    if (strcmp(field->name, "strict_lookup") == 0) {
+        return mapstore_options_set_strict_lookup(options, atoi(field->value), error);
+    }
     if (strcmp(field->name, "cache") == 0) {
         int exclusive = strcmp(field->value, "exclusive") == 0;
         return mapstore_options_set_cache(options, exclusive ? MAPSTORE_CACHE_EXCLUSIVE : MAPSTORE_CACHE_NONE, error);

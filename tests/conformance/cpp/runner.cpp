@@ -76,6 +76,10 @@ mapstore::options options_of(const fields &f) {
         options.timeout(milliseconds(f));
     if (f.count("text_values") != 0)
         options.text_values(f.at("text_values") == "1");
+    if (f.count("binary_only") != 0)
+        options.binary_only(f.at("binary_only") == "1");
+    if (f.count("strict_lookup") != 0)
+        options.strict_lookup(f.at("strict_lookup") == "1");
     return options;
 }
 

@@ -206,6 +206,12 @@ func optionsOf(q request) (options []mapstore.Option) {
 	if text, ok := q.fields["text_values"]; ok {
 		options = append(options, mapstore.WithTextValues(text == "1"))
 	}
+	if text, ok := q.fields["binary_only"]; ok {
+		options = append(options, mapstore.WithBinaryOnly(text == "1"))
+	}
+	if text, ok := q.fields["strict_lookup"]; ok {
+		options = append(options, mapstore.WithStrictLookup(text == "1"))
+	}
 	return options
 }
 

@@ -47,8 +47,9 @@ class Fields:
                 options[name] = self.text(name)
         if "kubeconfig" in self.raw:
             options["kubeconfig"] = os.fsdecode(self.raw["kubeconfig"])
-        if "text_values" in self.raw:
-            options["text_values"] = self.raw["text_values"] == b"1"
+        for name in ("text_values", "binary_only", "strict_lookup"):
+            if name in self.raw:
+                options[name] = self.raw[name] == b"1"
         return options
 
 
@@ -124,7 +125,6 @@ def run(verb: str, fields: Fields) -> str:
     elif verb == "verify_connection":
         options = fields.options()
         options.pop("cache", None)
-        options.pop("text_values", None)
         mapstore.verify_connection(fields.text("name"), **options)
     elif verb == "cancel_new":
         tokens[fields.number("token")] = mapstore.CancelToken()

@@ -152,10 +152,15 @@ impl Runner {
             Some("exclusive") => options.cache(Cache::Exclusive),
             Some(other) => return Err(bad(&format!("unknown cache {other}"))),
         };
-        Ok(match optional_text(request, "text_values")?.as_deref() {
-            None => options,
-            Some(given) => options.text_values(given == "1"),
-        })
+        for name in ["text_values", "binary_only", "strict_lookup"] {
+            let Some(given) = optional_text(request, name)? else { continue };
+            options = match name {
+                "text_values" => options.text_values(given == "1"),
+                "binary_only" => options.binary_only(given == "1"),
+                _ => options.strict_lookup(given == "1"),
+            };
+        }
+        Ok(options)
     }
 
     /// Opening takes its deadline from the options.
