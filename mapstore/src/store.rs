@@ -332,8 +332,7 @@ impl Parts {
     fn close(&self) {
         if self.closing.close() && self.map.leave() {
             let map = self.map.clone();
-            let _entered = self.runtime.enter();
-            tokio::spawn(async move { map.api.connection().close().await });
+            self.runtime.spawner().spawn(async move { map.api.connection().close().await });
         }
     }
 }

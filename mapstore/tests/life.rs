@@ -329,6 +329,75 @@ fn a_fork_in_the_middle_of_calls() {
     });
 }
 
+/// Writes where a thread's own things are already being destroyed, tokio's among them. Whatever comes of it, the next
+/// write of the map has a driver.
+#[test]
+fn a_write_from_a_thread_local_destructor_does_not_stop_the_others() {
+    let Some(kubeconfig) = inside() else {
+        let name = "a_write_from_a_thread_local_destructor_does_not_stop_the_others";
+        return alone_with_a_server(name, |_| {});
+    };
+    let store = options(&kubeconfig).timeout(Duration::from_secs(5)).open().unwrap();
+    store.set("k", "before").unwrap();
+    let (threads, open) = (all_threads(), descriptors());
+    let results = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    for number in 0..200 {
+        let at_end = AtEnd { store: store.clone(), results: results.clone(), number };
+        let opens = number % 10 == 0;
+        let kubeconfig = kubeconfig.clone();
+        let thread = move || {
+            // Registered before the thread's first call: destroyed after whatever that registers.
+            at_end.remember();
+            at_end.store.get("k").unwrap();
+            if opens {
+                options(&kubeconfig).open().unwrap();
+            }
+        };
+        thread::spawn(thread).join().unwrap();
+        store.set("k", format!("after {number}")).unwrap();
+        assert_eq!(results.lock().unwrap().len(), number + 1);
+    }
+    for result in results.lock().unwrap().iter() {
+        result.as_ref().unwrap();
+    }
+    assert_eq!(store.get("late").unwrap().as_deref(), Some(&b"199"[..]));
+    eventually("no thread more", || all_threads() <= threads);
+    assert!(descriptors() <= open + 2, "{} descriptors, {open} before", descriptors());
+}
+
+/// Writes at the very end of its thread: as a key's destructor of pthread, after all thread-locals.
+struct AtEnd {
+    store: Store,
+    results: std::sync::Arc<std::sync::Mutex<Vec<mapstore::Result<()>>>>,
+    number: usize,
+}
+
+impl AtEnd {
+    fn remember(&self) {
+        static KEY: std::sync::OnceLock<libc::pthread_key_t> = std::sync::OnceLock::new();
+        let key = KEY.get_or_init(|| {
+            let mut key = 0;
+            // SAFETY: the key is written to a local; the destructor takes what `set` below gives.
+            assert_eq!(unsafe { libc::pthread_key_create(&mut key, Some(at_end)) }, 0);
+            key
+        });
+        let own = AtEnd { store: self.store.clone(), results: self.results.clone(), number: self.number };
+        // SAFETY: the key exists.
+        unsafe { libc::pthread_setspecific(*key, Box::into_raw(Box::new(own)).cast()) };
+    }
+}
+
+unsafe extern "C" fn at_end(own: *mut libc::c_void) {
+    // SAFETY: from `remember`, once.
+    let own = unsafe { Box::from_raw(own.cast::<AtEnd>()) };
+    let written = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let written = own.store.set("late", own.number.to_string());
+        own.store.force_set("later", "").and(own.store.get("late")).and(written).map(drop)
+    }));
+    let written = written.unwrap_or_else(|_| panic!("panicked in a destructor"));
+    own.results.lock().unwrap().push(written);
+}
+
 /// Processes with this word in their command line.
 fn processes(word: &str) -> usize {
     let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);

@@ -16,6 +16,8 @@ use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::task::AbortHandle;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cancel::Wake;
 use crate::host::deadline::{Closing, Limits};
@@ -32,6 +34,25 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 pub(crate) struct Runtime {
     generation: u64,
     tokio: ManuallyDrop<tokio::runtime::Runtime>,
+    spawner: Spawner,
+}
+
+/// Gives tasks to the I/O thread. Unlike `tokio::spawn` it needs nothing of the
+/// calling thread, whose thread-locals may be destroyed: writes come from exit
+/// handlers and destructors too.
+#[derive(Clone)]
+pub(crate) struct Spawner(tokio::runtime::Handle);
+
+impl Spawner {
+    #[cfg(test)]
+    pub fn of(tokio: &tokio::runtime::Runtime) -> Self {
+        Spawner(tokio.handle().clone())
+    }
+
+    /// Once the runtime ends, tasks are dropped instead of polled.
+    pub fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.0.spawn(work).abort_handle()
+    }
 }
 
 static CURRENT: PerProcess<Mutex<Weak<Runtime>>> = PerProcess::new();
@@ -44,8 +65,9 @@ impl Runtime {
         if let Some(runtime) = current.upgrade() {
             return Ok(runtime);
         }
-        let runtime =
-            Arc::new(Runtime { generation: process::generation(), tokio: ManuallyDrop::new(start()?) });
+        let tokio = ManuallyDrop::new(start()?);
+        let spawner = Spawner(tokio.handle().clone());
+        let runtime = Arc::new(Runtime { generation: process::generation(), tokio, spawner });
         *current = Arc::downgrade(&runtime);
         Ok(runtime)
     }
@@ -62,8 +84,8 @@ impl Runtime {
         ))
     }
 
-    pub fn enter(&self) -> tokio::runtime::EnterGuard<'_> {
-        self.tokio.enter()
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
     }
 
     /// Runs `work` on the I/O thread and waits for it. Work that comes too late
@@ -74,7 +96,7 @@ impl Runtime {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         self.wait(limits, closing, |answer| {
-            let task = self.tokio.spawn(async move { answer.deliver(work.await) });
+            let task = self.spawner.spawn(async move { answer.deliver(work.await) });
             move || task.abort()
         })
     }

@@ -7,6 +7,7 @@
 mod base;
 pub(crate) mod budget;
 mod draft;
+mod driver;
 mod group;
 mod history;
 mod outcome;
@@ -14,7 +15,7 @@ mod patch;
 mod plan;
 pub(crate) mod queue;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use crate::server::retry::{Retry, again, ask};
 use crate::server::status::Failure;
 use crate::write::base::{Ground, Known};
 use crate::write::budget::{BUDGET, Leave};
+use crate::write::driver::{Driven, Driver};
 use crate::write::group::Group;
 use crate::write::history::{Resolved, resolve};
 use crate::write::outcome::{Verdict, judge};
@@ -50,6 +52,8 @@ pub(crate) struct Writer {
     cache: Mutex<Weak<CacheCell>>,
     /// Groups that were written.
     writes: AtomicU64,
+    /// See [`Driven::lose_track`].
+    lost_track: AtomicBool,
 }
 
 /// What one group has learnt on its way.
@@ -83,14 +87,14 @@ impl Writer {
             known: tokio::sync::Mutex::default(),
             cache: Mutex::default(),
             writes: AtomicU64::new(0),
+            lost_track: AtomicBool::new(false),
         }
     }
 
     /// Takes a request; it will be answered. Never blocks.
     pub fn enqueue(self: &Arc<Self>, request: Request, runtime: &Runtime) {
         if self.queue.push(request) {
-            let _entered = runtime.enter();
-            tokio::spawn(self.clone().drive());
+            Driver::start(self.clone(), runtime.spawner().clone());
         }
     }
 
@@ -115,15 +119,6 @@ impl Writer {
 
     fn cache(&self) -> Option<Arc<CacheCell>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
-    }
-
-    async fn drive(self: Arc<Self>) {
-        let mut known = self.known.lock().await;
-        let driving = Driving(&self);
-        while let Some(requests) = self.queue.next() {
-            self.commit(&mut known, Group::new(requests)).await;
-        }
-        std::mem::forget(driving);
     }
 
     /// Sees a group through, until every member has its answer or is back in the queue.
@@ -551,24 +546,34 @@ impl Writer {
     }
 }
 
+impl Driven for Writer {
+    async fn drive(&self) {
+        let mut known = self.known.lock().await;
+        if self.lost_track.swap(false, Ordering::SeqCst) {
+            self.forget(&mut known);
+        }
+        while let Some(requests) = self.queue.next() {
+            self.commit(&mut known, Group::new(requests)).await;
+        }
+    }
+
+    /// What is known of the map may be half of something.
+    fn lose_track(&self) {
+        self.lost_track.store(true, Ordering::SeqCst);
+    }
+
+    fn abandon(&self) {
+        self.lose_track();
+        self.queue.abandon();
+    }
+}
+
 /// A group, planned.
 struct Planned {
     ground: Ground,
     patch: Patch,
     /// Bytes that it has stored.
     cost: u64,
-}
-
-/// If the one who drives is gone, those who wait must not wait for ever.
-struct Driving<'a>(&'a Writer);
-
-impl Drop for Driving<'_> {
-    fn drop(&mut self) {
-        self.0.queue.abandon();
-        if let Some(cache) = self.0.cache() {
-            cache.fall_behind();
-        }
-    }
 }
 
 /// The API server writes nothing if nothing changes: then the revision is the base's.

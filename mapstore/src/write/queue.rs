@@ -90,7 +90,8 @@ struct Waiting {
 }
 
 impl Queue {
-    /// `true`: nobody takes from the queue, it is now for the caller to see to that.
+    /// `true`: nobody takes from the queue, it is now for the caller to see to that, by a
+    /// [`Driver`](crate::write::driver::Driver).
     #[must_use]
     pub fn push(&self, request: Request) -> bool {
         let mut waiting = self.waiting();
