@@ -1,10 +1,11 @@
 //! What may refuse a write that is otherwise fine: the namespace's life, a
 //! policy on keys, a quota. Reads the state, changes nothing.
 
+use crate::field::Cause;
 use crate::gostr;
 use crate::object::ConfigMap;
 use crate::state::State;
-use crate::status::{Cause, Status};
+use crate::status::Status;
 
 /// The name of the quota in refusals.
 const QUOTA: &str = "configmaps";

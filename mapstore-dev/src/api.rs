@@ -8,62 +8,13 @@ use crate::answer::Answer;
 use crate::auth::{self, Subject};
 use crate::discovery;
 use crate::negotiate;
+use crate::query::{self, Query};
 use crate::render::{self, Rendered};
-use crate::request::{self, Query, Target};
+use crate::request::{Head, Request, Target};
 use crate::state::State;
 use crate::status::Status;
 use crate::watch::Watch;
 use crate::{configmaps, gostr, names, namespaces};
-
-/// The largest body of a write (apiserver/pkg/server/config.go, MaxRequestBodyBytes).
-pub const MAX_BODY: usize = 3 * 1024 * 1024;
-
-/// A request's head, as the wire has it.
-#[derive(Clone, Debug, Default)]
-pub struct Head {
-    pub method: String,
-    pub path: String,
-    pub query: String,
-    pub accept: String,
-    pub content_type: String,
-    pub user_agent: String,
-    pub authorization: String,
-}
-
-/// A request that may be answered.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub method: String,
-    pub target: Target,
-    pub query: Query,
-    pub accept: String,
-    pub content_type: String,
-    pub user_agent: String,
-    /// None: longer than [`MAX_BODY`].
-    pub body: Option<Vec<u8>>,
-    /// What to warn the client of, whatever the outcome.
-    pub warnings: RefCell<Vec<String>>,
-}
-
-impl Request {
-    pub fn body(&self) -> Result<&[u8], Status> {
-        let limit = || Status::body_too_large(&format!("limit is {MAX_BODY}"));
-        self.body.as_deref().ok_or_else(limit)
-    }
-
-    pub fn warn(&self, warnings: Vec<String>) {
-        let mut list = self.warnings.borrow_mut();
-        for warning in warnings {
-            if !list.contains(&warning) {
-                list.push(warning);
-            }
-        }
-    }
-
-    fn listing(&self) -> bool {
-        matches!(self.target.verb.as_str(), "list" | "watch")
-    }
-}
 
 pub fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // A panic in a handler can't leave the maps half changed: each change is one insert.
@@ -80,7 +31,7 @@ pub fn admit(state: &State, head: Head) -> Result<Request, Box<Rendered>> {
         Box::new(rendered)
     };
     if target.verb != "watch" {
-        request::check_timeout(&query).map_err(|s| refused(s, false))?;
+        query::check_timeout(&query).map_err(|s| refused(s, false))?;
     }
     let subject = match auth::bearer(&head.authorization) {
         None if head.authorization.trim().is_empty() => Subject::Anonymous,

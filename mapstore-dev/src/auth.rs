@@ -137,7 +137,7 @@ pub fn bearer(header: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Query;
+    use crate::query::Query;
 
     fn user(rules: &str) -> Subject {
         Subject::User {

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::admission;
 use crate::answer::{Answer, Body};
-use crate::api::Request;
 use crate::gostr;
 use crate::managed;
 use crate::negotiate;
 use crate::object::{ConfigMap, OwnerReference};
 use crate::patch::{self, Wanted};
+use crate::query::{self, WriteOptions};
 use crate::random;
-use crate::request::{self, WriteOptions};
+use crate::request::{Request, Target};
 use crate::selector::Selector;
 use crate::size;
 use crate::state::State;
@@ -31,7 +31,7 @@ pub fn get(state: &State, request: &Request) -> Answered {
         let text = "the export parameter, deprecated since v1.14, is no longer supported";
         return Err(Status::bad_request(text));
     }
-    request::read_revision(&request.query).map_err(Status::internal)?;
+    query::read_revision(&request.query).map_err(Status::internal)?;
     match state.config_map(&target.namespace, &target.name) {
         Some(cm) => Ok(Answer::object(200, Arc::clone(cm))),
         None => Err(Status::not_found(KIND, &target.name)),
@@ -45,7 +45,7 @@ fn selected(state: &State, request: &Request) -> Result<Vec<Arc<ConfigMap>>, Sta
 }
 
 pub fn list(state: &State, request: &Request) -> Answered {
-    request::check_list(&request.query)?;
+    query::check_list(&request.query)?;
     let items = selected(state, request)?;
     let body = Body::List { items, revision: state.revision() };
     Ok(Answer { code: 200, body })
@@ -201,7 +201,7 @@ pub fn replace(state: &mut State, request: &Request) -> Answered {
 }
 
 /// storage.NewInvalidObjError as it prints (apiserver/pkg/storage/errors.go).
-fn storage_error(target: &crate::request::Target, want: &str, have: &str) -> String {
+fn storage_error(target: &Target, want: &str, have: &str) -> String {
     format!(
         "StorageError: invalid object, Code: 4, Key: /registry/configmaps/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {want}, UID in object meta: {have}",
         target.namespace, target.name
@@ -265,7 +265,7 @@ fn update(
 
 /// A resourceVersion as a number; "" and "0" are none (api_object_versioner.go).
 fn revision(text: &str) -> Result<u64, Status> {
-    if text.is_empty() { Ok(0) } else { request::revision(text).map_err(Status::internal) }
+    if text.is_empty() { Ok(0) } else { query::revision(text).map_err(Status::internal) }
 }
 
 fn keep_system_fields(new: &mut ConfigMap, old: &ConfigMap) {
@@ -345,7 +345,7 @@ impl DeleteOptions {
         let body = request.body()?;
         let query = &request.query;
         let (mut options, dry_run) = if body.is_empty() {
-            request::number(query, "gracePeriodSeconds")?;
+            query::number(query, "gracePeriodSeconds")?;
             let options = DeleteOptions {
                 orphan_dependents: query.get("orphanDependents").map(|_| query.flag("orphanDependents")),
                 propagation: query.get("propagationPolicy").map(str::to_string),
@@ -371,7 +371,7 @@ impl DeleteOptions {
             }
         }
         let dry_run: Vec<&str> = dry_run.iter().map(String::as_str).collect();
-        options.dry_run = crate::request::dry_run(&dry_run, &mut errors);
+        options.dry_run = query::dry_run(&dry_run, &mut errors);
         match errors.as_slice() {
             [] => Ok(options),
             errors => Err(Status::invalid("meta.k8s.io", "DeleteOptions", "", errors)),

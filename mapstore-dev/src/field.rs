@@ -2,8 +2,9 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::gostr;
-use crate::status::Cause;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
@@ -24,6 +25,17 @@ impl Kind {
             Kind::TooLong => ("FieldValueTooLong", "Too long"),
         }
     }
+}
+
+/// What a Status's details say of one error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Cause {
+    #[serde(rename = "reason", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub field: String,
 }
 
 /// One field and what is wrong with it. `value` is already printed, as Go

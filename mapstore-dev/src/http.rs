@@ -17,8 +17,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{self, Head, MAX_BODY, Reply, Request};
+use crate::api::{self, Reply};
 use crate::render::Rendered;
+use crate::request::{Head, MAX_BODY, Request};
 use crate::state::State;
 use crate::watch::Watch;
 

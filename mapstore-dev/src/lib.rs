@@ -6,11 +6,12 @@
 //!
 //! Layers, each importing those below only:
 //! - [`DevServer`] (`server`), `http`, `tls`, `kubeconfig`: threads, sockets, files.
-//! - `api`: who, may they, which handler; `render`: answers as bytes.
-//! - `configmaps`, `watch`, `namespaces`, `discovery`: the handlers, over `state`
-//!   and its `history`.
-//! - `admission`, `managed`, `patch`, `validate`, `auth`, `size` and the
-//!   other pure parts, tested where they are.
+//! - `api`: who, may they, which handler.
+//! - `configmaps`, `watch`, `namespaces`, `discovery`: the handlers; `render`:
+//!   answers as bytes.
+//! - `state` and its `history`: what is stored, and what was.
+//! - `request` and `query`: what was asked for; `admission`, `managed`, `patch`,
+//!   `validate`, `auth`, `size` and the other pure parts, tested where they are.
 
 mod admission;
 mod answer;
@@ -33,6 +34,7 @@ mod negotiate;
 mod object;
 mod patch;
 mod protobuf;
+mod query;
 mod random;
 mod render;
 mod request;

@@ -3,17 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::api::Request;
 use crate::gostr;
 use crate::names;
 use crate::object::Strings;
-use crate::request::WriteOptions;
-use crate::state::{Namespace, State};
+use crate::query::WriteOptions;
+use crate::request::Request;
+use crate::state::{IMMORTAL, Namespace, State};
 use crate::status::Status;
 use crate::{field::FieldError, negotiate, patch};
-
-/// The namespaces every cluster has, which can't be deleted but for the last.
-pub const IMMORTAL: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
 
 type Answered = Result<Answer, Status>;
 

@@ -2,7 +2,6 @@
 //! (Content-Type). Twice, as in the real server: first the router's check
 //! (go-restful), then the API's own (endpoints/handlers/negotiation). Pure.
 
-use crate::patch::PatchType;
 use crate::status::{Details, Status};
 
 /// The form of an answer. The version is meta.k8s.io's, v1 or v1beta1.
@@ -130,6 +129,13 @@ pub fn input(content_type: &str) -> Result<Encoding, Status> {
         "the body of the request was in an unknown format - accepted media types include: {accepted}"
     );
     Err(Status::unsupported_media_type(message, None))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PatchType {
+    Json,
+    Merge,
+    Strategic,
 }
 
 /// The type of a PATCH.

@@ -9,7 +9,7 @@ use crate::field::FieldError;
 use crate::gostr;
 use crate::json::{self, Document};
 use crate::jsonpatch;
-use crate::negotiate::Encoding;
+use crate::negotiate::{Encoding, PatchType};
 use crate::object::ConfigMap;
 use crate::protobuf;
 use crate::status::Status;
@@ -22,13 +22,6 @@ pub enum FieldValidation {
     #[default]
     Warn,
     Strict,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum PatchType {
-    Json,
-    Merge,
-    Strategic,
 }
 
 /// An object and the warnings its reading gave.

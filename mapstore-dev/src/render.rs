@@ -5,11 +5,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Body};
-use crate::api::Request;
 use crate::gostr;
 use crate::negotiate::Form;
 use crate::object::{ConfigMap, Item, ObjectMeta};
-use crate::request::Query;
+use crate::query::Query;
+use crate::request::Request;
 use crate::status::Status;
 
 #[derive(Debug)]

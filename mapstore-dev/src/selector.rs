@@ -2,7 +2,7 @@
 
 use crate::gostr;
 use crate::object::ObjectMeta;
-use crate::request::Query;
+use crate::query::Query;
 use crate::status::Status;
 
 #[derive(Debug, PartialEq)]

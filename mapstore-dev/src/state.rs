@@ -14,6 +14,9 @@ use crate::object::ConfigMap;
 /// Where revisions start: a new cluster's first user object is not number 1 either.
 const FIRST_REVISION: u64 = 200;
 
+/// The namespaces every cluster has, which can't be deleted but for the last.
+pub const IMMORTAL: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+
 #[derive(Clone, Debug)]
 pub struct Namespace {
     pub name: String,
@@ -58,7 +61,7 @@ impl State {
             history: History::default(),
             changed: watch::Sender::new(()),
         };
-        for name in crate::namespaces::IMMORTAL {
+        for name in IMMORTAL {
             state.create_namespace(name);
         }
         state.forget_history();

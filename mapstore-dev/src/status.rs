@@ -3,17 +3,7 @@
 
 use serde::Serialize;
 
-use crate::field::FieldError;
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Cause {
-    #[serde(rename = "reason", skip_serializing_if = "String::is_empty")]
-    pub kind: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub field: String,
-}
+use crate::field::{Cause, FieldError};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::api::Request;
 use crate::field::FieldError;
 use crate::gostr;
 use crate::history::{Kind, selects};
 use crate::negotiate::Form;
 use crate::object::ConfigMap;
+use crate::query::{self, Query};
 use crate::render;
-use crate::request::{self, Query};
+use crate::request::Request;
 use crate::selector::Selector;
 use crate::state::State;
 use crate::status::Status;
@@ -48,7 +48,7 @@ impl Watch {
         let selector = Selector::of(query)?;
         let lasts = lasts(query)?;
         check(query)?;
-        let told = request::read_revision(query).map_err(Status::internal)?;
+        let told = query::read_revision(query).map_err(Status::internal)?;
         let namespace = request.target.namespace.clone();
         // Without a revision, or with "0", it starts with what is there.
         let wanted = match query.get("sendInitialEvents") {
@@ -144,8 +144,8 @@ fn line(kind: &str, object: &Value) -> Vec<u8> {
 }
 
 fn lasts(query: &Query) -> Result<Duration, Status> {
-    request::number(query, "timeoutSeconds")?;
-    request::number(query, "limit")?;
+    query::number(query, "timeoutSeconds")?;
+    query::number(query, "limit")?;
     Ok(match query.get("timeoutSeconds").and_then(|text| text.parse::<i64>().ok()) {
         None | Some(0) => LASTS,
         Some(seconds) => Duration::from_secs(seconds.try_into().unwrap_or(0)),
