@@ -11,9 +11,20 @@ use crate::status::Status;
 pub enum Body {
     Status(Status),
     Object(Arc<ConfigMap>),
-    List { items: Vec<Arc<ConfigMap>>, revision: u64 },
+    List(Page),
     Json(Value),
     Text(&'static str),
+}
+
+/// A list, or a part of one.
+#[derive(Debug)]
+pub struct Page {
+    pub items: Vec<Arc<ConfigMap>>,
+    pub revision: u64,
+    /// The token to ask for the rest with; empty if this is the end.
+    pub proceed: String,
+    /// How many are left, if that can be told.
+    pub remaining: Option<usize>,
 }
 
 #[derive(Debug)]

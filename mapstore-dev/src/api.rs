@@ -14,7 +14,7 @@ use crate::request::{Head, Request, Target};
 use crate::state::State;
 use crate::status::Status;
 use crate::watch::Watch;
-use crate::{configmaps, gostr, names, namespaces};
+use crate::{configmaps, gostr, list, names, namespaces};
 
 pub fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // A panic in a handler can't leave the maps half changed: each change is one insert.
@@ -104,6 +104,7 @@ fn no_path() -> Status {
         reason: "NotFound",
         message: "the server could not find the requested resource".into(),
         details: Some(Box::default()),
+        proceed: String::new(),
     }
 }
 
@@ -135,7 +136,7 @@ fn route(request: &Request) -> Result<Route, Status> {
     let handler: Handler = match (t.resource.as_str(), item, method) {
         ("configmaps", false, "GET") if t.verb == "watch" => return Ok(Route::Watches),
         (_, false, "GET") if t.verb == "watch" => |_, _| Err(no_watch()),
-        ("configmaps", false, "GET") => |s, r| configmaps::list(s, r),
+        ("configmaps", false, "GET") => |s, r| list::list(s, r),
         ("configmaps", false, "POST") if !clusterwide => configmaps::create,
         ("configmaps", false, "DELETE") if !clusterwide => configmaps::delete_collection,
         ("configmaps", true, "GET") => |s, r| configmaps::get(s, r),

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::admission;
 use crate::answer::{Answer, Body};
 use crate::gostr;
+use crate::list;
 use crate::managed;
 use crate::negotiate;
 use crate::object::{ConfigMap, OwnerReference};
@@ -15,7 +16,6 @@ use crate::patch::{self, Wanted};
 use crate::query::{self, WriteOptions};
 use crate::random;
 use crate::request::{Request, Target};
-use crate::selector::Selector;
 use crate::size;
 use crate::state::State;
 use crate::status::Status;
@@ -31,24 +31,12 @@ pub fn get(state: &State, request: &Request) -> Answered {
         let text = "the export parameter, deprecated since v1.14, is no longer supported";
         return Err(Status::bad_request(text));
     }
-    query::read_revision(&request.query).map_err(Status::internal)?;
+    let wanted = query::read_revision(&request.query).map_err(Status::internal)?;
+    list::reached(state, wanted, Some(1))?;
     match state.config_map(&target.namespace, &target.name) {
         Some(cm) => Ok(Answer::object(200, Arc::clone(cm))),
         None => Err(Status::not_found(KIND, &target.name)),
     }
-}
-
-fn selected(state: &State, request: &Request) -> Result<Vec<Arc<ConfigMap>>, Status> {
-    let selector = Selector::of(&request.query)?;
-    let all = state.config_maps(&request.target.namespace);
-    Ok(all.filter(|cm| selector.matches(&cm.metadata)).cloned().collect())
-}
-
-pub fn list(state: &State, request: &Request) -> Answered {
-    query::check_list(&request.query)?;
-    let items = selected(state, request)?;
-    let body = Body::List { items, revision: state.revision() };
-    Ok(Answer { code: 200, body })
 }
 
 /// managerOrUserAgent (handlers/create.go).
@@ -322,12 +310,11 @@ fn delete_one(state: &mut State, found: &Arc<ConfigMap>, options: &DeleteOptions
 
 pub fn delete_collection(state: &mut State, request: &Request) -> Answered {
     let options = DeleteOptions::of(request)?;
-    let items = selected(state, request)?;
-    for item in &items {
+    let page = list::of(state, request)?;
+    for item in &page.items {
         delete_one(state, item, &options)?;
     }
-    let body = Body::List { items, revision: state.revision() };
-    Ok(Answer { code: 200, body })
+    Ok(Answer { code: 200, body: Body::List(page) })
 }
 
 #[derive(Debug, Default)]

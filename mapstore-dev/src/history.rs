@@ -1,14 +1,15 @@
-//! What happened to ConfigMaps lately, for watches that start in the past: the
-//! twin of the real server's watch cache (apiserver/pkg/storage/cacher). Bounded
-//! in memory; what is older is gone, and a watch from there is told so. Pure.
+//! What happened to ConfigMaps lately, for watches that start in the past (the
+//! real server's watch cache, apiserver/pkg/storage/cacher) and for lists of the
+//! past (etcd's old revisions). Bounded in memory; what is older is gone, and who
+//! asks for it is told so. Pure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::object::{ConfigMap, ObjectMeta};
 use crate::selector::Selector;
 
-const MAX_EVENTS: usize = 1_000;
+const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -42,7 +43,14 @@ pub struct History {
     bytes: usize,
     /// The newest revision whose event isn't here any more.
     floor: u64,
+    /// No watch reaches further back than this: a restart forgets events, but not the past.
+    watched_since: u64,
+    /// No list does: etcd was compacted at this revision.
+    compacted: u64,
 }
+
+/// The ConfigMaps of one revision, by namespace and name.
+pub type Objects = BTreeMap<(String, String), Arc<ConfigMap>>;
 
 impl Event {
     /// What this is to somebody who sees only what `selects`: an object that
@@ -72,9 +80,14 @@ impl Event {
 }
 
 impl History {
-    /// Empty: what was up to this revision can't be told.
-    pub fn from(floor: u64) -> History {
-        History { floor, ..History::default() }
+    /// As in a server that was started anew: watches begin after this revision.
+    pub fn restarted(&mut self, revision: u64) {
+        self.watched_since = revision;
+    }
+
+    /// Forgets what was before this revision, as etcd's compaction does.
+    pub fn compact(&mut self, revision: u64) {
+        self.compacted = revision;
     }
 
     pub fn push(&mut self, event: Event) {
@@ -90,11 +103,28 @@ impl History {
 
     /// The events after a revision; an error with the oldest revision there is if some are gone.
     pub fn since(&self, revision: u64) -> Result<impl Iterator<Item = &Event>, u64> {
-        if revision < self.floor {
-            return Err(self.floor);
+        let oldest = self.floor.max(self.watched_since);
+        if revision < oldest {
+            return Err(oldest);
         }
         let first = self.events.partition_point(|event| event.revision <= revision);
         Ok(self.events.range(first..))
+    }
+
+    /// What there was at a revision, given what there is now; None if that isn't known any more.
+    pub fn at(&self, revision: u64, mut now: Objects) -> Option<Objects> {
+        if revision < self.floor.max(self.compacted) {
+            return None;
+        }
+        for event in self.events.iter().rev().take_while(|event| event.revision > revision) {
+            let key = |cm: &ConfigMap| (cm.metadata.namespace.clone(), cm.metadata.name.clone());
+            match (&event.before, &event.after) {
+                (Some(before), _) => now.insert(key(before), Arc::clone(before)),
+                (None, Some(after)) => now.remove(&key(after)),
+                (None, None) => None,
+            };
+        }
+        Some(now)
     }
 }
 
@@ -135,14 +165,52 @@ mod tests {
 
     #[test]
     fn the_past_is_bounded() {
-        let mut history = History::from(5);
-        assert_eq!(history.since(4).err(), Some(5));
-        for revision in 6..=2_000 {
+        let mut history = History::default();
+        for revision in 6..=12_000 {
             history.push(Event { revision, before: None, after: map(None) });
         }
-        assert_eq!(history.since(999).err(), Some(1_000));
-        let mut kept = history.since(1_000).unwrap();
-        assert_eq!(kept.next().map(|event| event.revision), Some(1_001));
-        assert_eq!(history.since(2_000).unwrap().count(), 0);
+        assert_eq!(history.since(1_999).err(), Some(2_000));
+        let mut kept = history.since(2_000).unwrap();
+        assert_eq!(kept.next().map(|event| event.revision), Some(2_001));
+        assert_eq!(history.since(12_000).unwrap().count(), 0);
+        assert!(history.at(1_999, Objects::new()).is_none());
+        assert!(history.at(2_000, Objects::new()).is_some());
+    }
+
+    #[test]
+    fn a_restart_ends_watches_and_a_compaction_lists_of_the_past() {
+        let mut history = History::default();
+        history.push(Event { revision: 6, before: None, after: map(None) });
+        history.restarted(6);
+        assert_eq!(history.since(5).err(), Some(6));
+        assert!(history.at(5, Objects::new()).is_some());
+        history.compact(6);
+        assert!(history.at(5, Objects::new()).is_none());
+        assert!(history.at(6, Objects::new()).is_some());
+    }
+
+    #[test]
+    fn a_list_of_the_past_undoes_what_came_since() {
+        let version = |value: &str| {
+            let mut cm = ConfigMap::default();
+            cm.metadata.name = "x".into();
+            cm.data.insert("k".into(), value.into());
+            Some(Arc::new(cm))
+        };
+        let mut history = History::default();
+        let steps = [(version("1"), 2), (version("2"), 4), (None, 6), (version("3"), 8)];
+        let mut before = None;
+        for (after, revision) in steps {
+            history.push(Event { revision, before, after: after.clone() });
+            before = after;
+        }
+        let now = Objects::from([((String::new(), "x".into()), before.unwrap())]);
+        let seen = |revision| {
+            let then = history.at(revision, now.clone()).unwrap();
+            then.into_values().next().map(|cm| cm.data["k"].clone())
+        };
+        let told: Vec<_> = (1..=9).map(seen).collect();
+        let told: Vec<_> = told.iter().map(|value| value.as_deref().unwrap_or("-")).collect();
+        assert_eq!(told, ["-", "1", "1", "2", "2", "-", "-", "3", "3"]);
     }
 }

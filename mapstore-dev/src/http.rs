@@ -108,13 +108,7 @@ async fn respond(
                 Reply::Events(watch) => return events(state, *watch, stop),
             },
             // The client broke off in the middle of its body; nobody reads an answer.
-            Err(_) => Rendered {
-                code: 400,
-                content_type: "text/plain; charset=utf-8",
-                body: Vec::new(),
-                warnings: Vec::new(),
-                no_sniff: false,
-            },
+            Err(_) => Rendered::new(400, "text/plain; charset=utf-8", Vec::new()),
         },
     };
     response(rendered)
@@ -157,6 +151,9 @@ fn response(rendered: Rendered) -> Response<Content> {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     if rendered.no_sniff {
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    if let Some(seconds) = rendered.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     for warning in rendered.warnings {
         let quoted = warning.replace('\\', "\\\\").replace('"', "\\\"");
@@ -215,14 +212,7 @@ fn events(state: Arc<Mutex<State>>, watch: Watch, mut stop: watch::Receiver<bool
             () = tell(&state, watch, sender) => {}
         }
     });
-    let rendered = Rendered {
-        code: 200,
-        content_type: "application/json",
-        body: Vec::new(),
-        warnings: Vec::new(),
-        no_sniff: false,
-    };
-    let mut response = response(rendered);
+    let mut response = response(Rendered::new(200, "application/json", Vec::new()));
     *response.body_mut() = Content::Events(receiver);
     response
 }

@@ -7,7 +7,7 @@
 //! Layers, each importing those below only:
 //! - [`DevServer`] (`server`), `http`, `tls`, `kubeconfig`: threads, sockets, files.
 //! - `api`: who, may they, which handler.
-//! - `configmaps`, `watch`, `namespaces`, `discovery`: the handlers; `render`:
+//! - `configmaps`, `list`, `watch`, `namespaces`, `discovery`: the handlers; `render`:
 //!   answers as bytes.
 //! - `state` and its `history`: what is stored, and what was.
 //! - `request` and `query`: what was asked for; `admission`, `managed`, `patch`,
@@ -27,6 +27,7 @@ mod http;
 mod json;
 mod jsonpatch;
 mod kubeconfig;
+mod list;
 mod managed;
 mod names;
 mod namespaces;

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Body};
+use crate::answer::{Answer, Body, Page};
 use crate::gostr;
 use crate::negotiate::Form;
 use crate::object::{ConfigMap, Item, ObjectMeta};
@@ -19,6 +19,14 @@ pub struct Rendered {
     pub body: Vec<u8>,
     pub warnings: Vec<String>,
     pub no_sniff: bool,
+    /// Seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl Rendered {
+    pub fn new(code: u16, content_type: &'static str, body: Vec<u8>) -> Rendered {
+        Rendered { code, content_type, body, warnings: Vec::new(), no_sniff: false, retry_after: None }
+    }
 }
 
 const JSON: &str = "application/json";
@@ -29,7 +37,7 @@ struct List<T> {
     #[serde(rename = "apiVersion")]
     api_version: String,
     metadata: Value,
-    items: Vec<T>,
+    items: T,
 }
 
 #[derive(Serialize)]
@@ -64,11 +72,13 @@ fn json<T: Serialize>(value: &T, pretty: bool) -> Vec<u8> {
 }
 
 fn rendered(code: u16, body: Vec<u8>) -> Rendered {
-    Rendered { code, content_type: JSON, body, warnings: Vec::new(), no_sniff: false }
+    Rendered::new(code, JSON, body)
 }
 
 pub fn error(status: Status, query: &Query, user_agent: &str) -> Rendered {
-    rendered(status.code, json(&status.wire(), pretty(query, user_agent)))
+    let mut rendered = rendered(status.code, json(&status.wire(), pretty(query, user_agent)));
+    rendered.retry_after = status.details.as_ref().and_then(|details| details.retry_after_seconds);
+    rendered
 }
 
 /// Answers that have one form only.
@@ -91,13 +101,10 @@ pub fn answer(answer: Answer, form: &Form, request: &Request) -> Rendered {
             Ok(body) => body,
             Err(status) => return error(status, &request.query, &request.user_agent),
         },
-        Body::List { items, revision } => {
-            let items: Vec<&ConfigMap> = items.iter().map(|i| &**i).collect();
-            match list(&items, *revision, form, &request.query, pretty) {
-                Ok(body) => body,
-                Err(status) => return error(status, &request.query, &request.user_agent),
-            }
-        }
+        Body::List(page) => match list(page, form, &request.query, pretty) {
+            Ok(body) => body,
+            Err(status) => return error(status, &request.query, &request.user_agent),
+        },
     };
     rendered(answer.code, body)
 }
@@ -111,8 +118,8 @@ fn object(cm: &ConfigMap, form: &Form, query: &Query, pretty: bool) -> Result<Ve
             return Err(Status::not_acceptable(text.into(), None));
         }
         Form::Table(v) => {
-            let revision = &cm.metadata.resource_version;
-            json(&table(&[cm], v, revision, query)?, pretty)
+            let metadata = json!({"resourceVersion": cm.metadata.resource_version});
+            json(&table(&[cm], v, metadata, query)?, pretty)
         }
     })
 }
@@ -123,22 +130,25 @@ pub fn event_object(cm: &ConfigMap, form: &Form, query: &Query) -> Result<Value,
     serde_json::from_slice(&bytes).map_err(|e| Status::internal(e.to_string()))
 }
 
-fn list(
-    items: &[&ConfigMap],
-    revision: u64,
-    form: &Form,
-    query: &Query,
-    pretty: bool,
-) -> Result<Vec<u8>, Status> {
-    let metadata = json!({"resourceVersion": revision.to_string()});
+fn list(page: &Page, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>, Status> {
+    let items: Vec<&ConfigMap> = page.items.iter().map(|item| &**item).collect();
+    let mut metadata = json!({"resourceVersion": page.revision.to_string()});
+    if !page.proceed.is_empty() {
+        metadata["continue"] = json!(page.proceed);
+    }
+    if let Some(remaining) = page.remaining {
+        metadata["remainingItemCount"] = json!(remaining);
+    }
     Ok(match form {
         Form::Whole => {
-            let items = items.iter().map(|cm| Item(cm)).collect();
+            let items: Vec<_> = items.iter().map(|cm| Item(cm)).collect();
             json(&List { kind: "ConfigMapList", api_version: "v1".into(), metadata, items }, pretty)
         }
         Form::PartialList(v) => {
             let api_version = format!("meta.k8s.io/{v}");
-            let items = items.iter().map(|cm| partial(cm, &api_version)).collect();
+            let items: Vec<_> = items.iter().map(|cm| partial(cm, &api_version)).collect();
+            // The real one's list is nil until something is appended to it.
+            let items = Some(items).filter(|items| !items.is_empty());
             let kind = "PartialObjectMetadataList";
             json(&List { kind, api_version: api_version.clone(), metadata, items }, pretty)
         }
@@ -146,12 +156,12 @@ fn list(
             let text = "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)";
             return Err(Status::not_acceptable(text.into(), None));
         }
-        Form::Table(v) => json(&table(items, v, &revision.to_string(), query)?, pretty),
+        Form::Table(v) => json(&table(&items, v, metadata, query)?, pretty),
     })
 }
 
 /// metav1.Table with the columns kubectl prints (pkg/printers/internalversion).
-fn table(items: &[&ConfigMap], v: &str, revision: &str, query: &Query) -> Result<Value, Status> {
+fn table(items: &[&ConfigMap], v: &str, metadata: Value, query: &Query) -> Result<Value, Status> {
     let include = query.get("includeObject").unwrap_or("Metadata");
     let api_version = format!("meta.k8s.io/{v}");
     let row = |cm: &&ConfigMap| -> Result<Value, Status> {
@@ -174,7 +184,7 @@ fn table(items: &[&ConfigMap], v: &str, revision: &str, query: &Query) -> Result
     let column = |name: &str, format: &str, description: &str| json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0});
     Ok(json!({
         "kind": "Table", "apiVersion": api_version,
-        "metadata": {"resourceVersion": revision},
+        "metadata": metadata,
         "columnDefinitions": [
             column("Name", "name", "The ConfigMap's name."),
             column("Data", "", "How many keys it has."),

@@ -27,6 +27,11 @@ impl Selector {
         })
     }
 
+    /// Selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty() && self.labels.is_empty()
+    }
+
     pub fn matches(&self, meta: &ObjectMeta) -> bool {
         let field = |(name, value, equal): &(String, String, bool)| {
             let found = if name == "metadata.name" { &meta.name } else { &meta.namespace };

@@ -290,6 +290,12 @@ impl DevServer {
         api::lock(&self.state).forbidden_keys.insert(forbidden);
     }
 
+    /// Forgets how the ConfigMaps were before now, as etcd's compaction does: a
+    /// LIST at an older revision is told 410. Watches aren't touched.
+    pub fn compact(&self) {
+        api::lock(&self.state).compact();
+    }
+
     /// Stops answering: connections are closed, new ones refused. What it holds
     /// stays, and [`DevServer::resume`] goes on with it; but a watch from a
     /// revision before that is told 410, as after a restart of the real server.
@@ -298,7 +304,7 @@ impl DevServer {
         if let Some(running) = self.running.take() {
             let _ = running.stop.send(true);
             let _ = running.thread.join();
-            api::lock(&self.state).forget_history();
+            api::lock(&self.state).restarted();
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::auth::Subject;
 use crate::gostr;
-use crate::history::{Event, History};
+use crate::history::{Event, History, Objects};
 use crate::object::ConfigMap;
 
 /// Where revisions start: a new cluster's first user object is not number 1 either.
@@ -37,7 +37,7 @@ pub struct Namespace {
 pub struct State {
     revision: u64,
     pub namespaces: BTreeMap<String, Namespace>,
-    config_maps: BTreeMap<(String, String), Arc<ConfigMap>>,
+    config_maps: Objects,
     /// By token.
     pub users: HashMap<String, Subject>,
     /// ConfigMaps a namespace may hold.
@@ -64,7 +64,7 @@ impl State {
         for name in IMMORTAL {
             state.create_namespace(name);
         }
-        state.forget_history();
+        state.restarted();
         state
     }
 
@@ -103,6 +103,11 @@ impl State {
         all.filter(move |cm| namespace.is_empty() || cm.metadata.namespace == namespace)
     }
 
+    /// All ConfigMaps as they were at a revision; None if that isn't known any more.
+    pub fn config_maps_at(&self, revision: u64) -> Option<Objects> {
+        self.history.at(revision, self.config_maps.clone())
+    }
+
     /// Stores an object at a new revision.
     pub fn store(&mut self, mut cm: ConfigMap) -> Arc<ConfigMap> {
         let revision = self.next_revision();
@@ -134,8 +139,13 @@ impl State {
     }
 
     /// As in a server that was started anew: watches begin at this moment.
-    pub fn forget_history(&mut self) {
-        self.history = History::from(self.revision);
+    pub fn restarted(&mut self) {
+        self.history.restarted(self.revision);
+    }
+
+    /// Forgets how the ConfigMaps were before this moment.
+    pub fn compact(&mut self) {
+        self.history.compact(self.revision);
     }
 
     /// Removes a terminating namespace that nothing keeps any more: the

@@ -35,17 +35,23 @@ pub struct Status {
     pub message: String,
     /// Boxed: a Status is the error of nearly every function here.
     pub details: Option<Box<Details>>,
+    /// Where to go on with a list whose revision is gone.
+    pub proceed: String,
 }
 
+/// ListMeta, of which a Status uses one field.
 #[derive(Serialize)]
-struct Empty {}
+struct ListMeta<'a> {
+    #[serde(rename = "continue", skip_serializing_if = "str::is_empty")]
+    proceed: &'a str,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire<'a> {
     kind: &'static str,
     api_version: &'static str,
-    metadata: Empty,
+    metadata: ListMeta<'a>,
     status: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
@@ -59,7 +65,7 @@ struct Wire<'a> {
 
 impl Status {
     fn new(code: u16, reason: &'static str, message: String, details: Option<Details>) -> Self {
-        Status { code, reason, message, details: details.map(Box::new) }
+        Status { code, reason, message, details: details.map(Box::new), proceed: String::new() }
     }
 
     /// The body of the answer, in the wire's order.
@@ -68,7 +74,7 @@ impl Status {
         Wire {
             kind: "Status",
             api_version: "v1",
-            metadata: Empty {},
+            metadata: ListMeta { proceed: &self.proceed },
             status: if failed { "Failure" } else { "Success" },
             message: &self.message,
             reason: self.reason,
@@ -160,6 +166,18 @@ impl Status {
     /// NewResourceExpired.
     pub fn expired(message: &str) -> Self {
         Self::new(410, "Expired", message.into(), None)
+    }
+
+    /// NewTooLargeResourceVersionError; only a server that waits for the revision says when to ask again.
+    pub fn revision_too_large(asked: u64, current: u64, retry_after_seconds: Option<u32>) -> Self {
+        let message = format!("Timeout: Too large resource version: {asked}, current: {current}");
+        let cause = Cause {
+            kind: "ResourceVersionTooLarge".into(),
+            message: "Too large resource version".into(),
+            ..Cause::default()
+        };
+        let details = Details { causes: vec![cause], retry_after_seconds, ..Details::default() };
+        Self::new(504, "Timeout", message, Some(details))
     }
 
     /// An error of a lower layer that nobody turned into a Status

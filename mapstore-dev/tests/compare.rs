@@ -24,7 +24,14 @@ struct Side {
     memory: Memory,
     normal: Normal,
     /// Requests that were begun and not yet joined.
-    begun: BTreeMap<String, JoinHandle<Answer>>,
+    begun: BTreeMap<String, Begun>,
+}
+
+/// A request under way.
+struct Begun {
+    answer: JoinHandle<Answer>,
+    /// The revision that it asks for exactly.
+    exactly: Option<String>,
 }
 
 impl Side {
@@ -43,7 +50,7 @@ impl Side {
     }
 
     /// On a thread of its own: both servers work at the same time, and so does what comes after a watch.
-    fn start(&mut self, step: &Step, namespace: &str) -> JoinHandle<Answer> {
+    fn start(&mut self, step: &Step, namespace: &str) -> Begun {
         let ready = step.ready(namespace, &self.memory);
         let mut headers = ready.headers;
         if let Some(token) = self.tokens.get(&step.user) {
@@ -51,17 +58,19 @@ impl Side {
         }
         let (endpoint, method) = (self.endpoint.clone(), step.method.clone());
         let lines = step.events.unwrap_or(usize::MAX);
-        thread::spawn(move || {
+        let exactly = ready.exactly.clone();
+        let answer = thread::spawn(move || {
             endpoint
                 .send_until(&method, &ready.target, &headers, &ready.body, lines)
                 .unwrap_or_else(|e| panic!("{method} {}: {e}", ready.target))
-        })
+        });
+        Begun { answer, exactly }
     }
 
-    fn finish(&mut self, request: JoinHandle<Answer>) -> Value {
-        let answer = request.join().expect("an answer");
+    fn finish(&mut self, request: Begun) -> Value {
+        let answer = request.answer.join().expect("an answer");
         self.memory.learn(&answer.json());
-        self.normal.answer(&answer)
+        self.normal.answer(&answer, request.exactly)
     }
 }
 
@@ -83,6 +92,10 @@ fn act(step: &Step, namespace: &str, dev: &mut DevServer, real: &mut Real) {
             dev.pause();
             dev.resume().expect("the same port");
             real.run(&json!({"cmd": "restart"}));
+        }
+        "compact" => {
+            dev.compact();
+            real.run(&json!({"cmd": "compact"}));
         }
         other => panic!("requests.json: unknown do {other:?}"),
     }

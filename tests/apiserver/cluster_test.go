@@ -138,6 +138,15 @@ func TestAdmissionPolicy(t *testing.T) {
 	shared.expect(t, admin, "POST", configMaps("default"), named("elsewhere", `,"data":{"forbidden":"1"}`), 201)
 }
 
+func TestCompactionForgets(t *testing.T) {
+	at := func(revision string) string {
+		return configMaps("default") + "?fieldSelector=metadata.name%3Dx&resourceVersionMatch=Exact&resourceVersion=" + revision
+	}
+	shared.expect(t, shared.ready.Token, "GET", at("1"), "", 200)
+	shared.must(t, "compact", nil)
+	shared.expect(t, shared.ready.Token, "GET", at("1"), "", 410)
+}
+
 func TestKubectl(t *testing.T) {
 	kubectl := func(args ...string) string {
 		t.Helper()

@@ -12,6 +12,8 @@ use super::client::Answer;
 pub struct Normal {
     uids: HashMap<String, usize>,
     revisions: HashMap<String, usize>,
+    /// The revision that the answer's request asked for exactly.
+    exactly: Option<String>,
 }
 
 fn rank(map: &mut HashMap<String, usize>, key: &str) -> usize {
@@ -20,7 +22,8 @@ fn rank(map: &mut HashMap<String, usize>, key: &str) -> usize {
 }
 
 impl Normal {
-    pub fn answer(&mut self, answer: &Answer) -> Value {
+    pub fn answer(&mut self, answer: &Answer, exactly: Option<String>) -> Value {
+        self.exactly = exactly;
         let mut warnings = answer.headers("Warning");
         warnings.sort_unstable();
         let body = match serde_json::from_slice::<Value>(&answer.body) {
@@ -35,6 +38,7 @@ impl Normal {
             "code": answer.code,
             "content-type": answer.headers("Content-Type"),
             "warnings": warnings,
+            "retry-after": answer.headers("Retry-After"),
             "body": body,
         })
     }
@@ -80,10 +84,18 @@ impl Normal {
         }
     }
 
-    /// A list's revision is the whole cluster's.
+    /// A list's revision is the whole cluster's, unless one was asked for; where it goes on is the server's secret.
     fn list_revision(&self, body: &mut Value) {
-        if body["metadata"]["resourceVersion"].is_string() {
-            body["metadata"]["resourceVersion"] = json!("<any>");
+        if let Some(told) = body["metadata"]["resourceVersion"].as_str() {
+            let asked = self.exactly.as_deref() == Some(told);
+            body["metadata"]["resourceVersion"] = json!(if asked { "<asked>" } else { "<any>" });
+        }
+        Self::token(body);
+    }
+
+    fn token(body: &mut Value) {
+        if let Some(token) = body.get_mut("metadata").and_then(|meta| meta.get_mut("continue")) {
+            *token = json!("<token>");
         }
     }
 
@@ -129,6 +141,7 @@ impl Normal {
     }
 
     fn status(&mut self, status: &mut Value) {
+        Self::token(status);
         if let Some(message) = status["message"].as_str() {
             status["message"] = json!(self.text(&sorted(message)));
         }
@@ -156,6 +169,10 @@ impl Normal {
 
     fn text(&mut self, message: &str) -> String {
         let mut text = self.quoted_json(message);
+        if let Some(at) = text.find(", current: ") {
+            text.truncate(at);
+            text.push_str(", current: <rv>");
+        }
         // The real server names the line that made its scheme, which moves with how it was built.
         if let Some(at) = text.find(" in scheme \"") {
             text.truncate(at);

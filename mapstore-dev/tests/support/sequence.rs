@@ -19,7 +19,7 @@ pub struct Sequence {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Step {
-    /// Instead of a request: `terminate`, `quota` (with `configmaps`), `policy`, `restart` (of the server), `join` (the
+    /// Instead of a request: `terminate`, `quota` (with `configmaps`), `policy`, `restart` (of the server), `compact` (forget old revisions), `join` (the
     /// request that an earlier step began as `begin`, and compares its answer).
     pub r#do: String,
     pub configmaps: u64,
@@ -57,9 +57,13 @@ pub struct Memory {
 
 impl Memory {
     /// Learns from an object: `{uid:NAME}`, `{rv:NAME}` (the newest) and
-    /// `{rv0:NAME}` (the first) stand for it from now on.
+    /// `{rv0:NAME}` (the first) stand for it from now on; from a part of a list:
+    /// `{continue}`.
     pub fn learn(&mut self, body: &Value) {
         let meta = &body["metadata"];
+        if let Some(token) = meta["continue"].as_str() {
+            self.values.insert("{continue}".into(), token.into());
+        }
         let Some(name) = meta["name"].as_str() else { return };
         if let Some(uid) = meta["uid"].as_str() {
             self.values.insert(format!("{{uid:{name}}}"), uid.into());
@@ -85,6 +89,8 @@ impl Memory {
 #[derive(Debug)]
 pub struct Ready {
     pub target: String,
+    /// The revision that was asked for exactly.
+    pub exactly: Option<String>,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
 }
@@ -128,7 +134,10 @@ impl Step {
             (Value::Null, raw) => memory.fill(&expand_text(raw)),
             (body, _) => memory.fill(&expand(body, namespace).to_string()),
         };
-        Ready { target, headers, body: body.into_bytes() }
+        let parameter = |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
+        let exactly = parameter("resourceVersionMatch").filter(|kind| *kind == "Exact");
+        let exactly = exactly.and_then(|_| parameter("resourceVersion")).map(str::to_string);
+        Ready { target, exactly, headers, body: body.into_bytes() }
     }
 }
 

@@ -178,6 +178,12 @@ impl Cluster {
         self.process("resume")
     }
 
+    /// Forgets what objects were before now: a LIST at an older revision is told 410 from here on. Watches aren't
+    /// touched; those end with `restart`.
+    pub fn compact(&self) -> Result<()> {
+        self.process("compact")
+    }
+
     /// Restarts it with a certificate of a new authority; the administrator's kubeconfig is rewritten.
     pub fn rotate_ca(&self) -> Result<()> {
         self.process("rotate_ca")

@@ -62,6 +62,7 @@ impl DevCluster {
         let mut server = self.server();
         match command {
             "kill" | "stop" => server.pause(),
+            "compact" => server.compact(),
             "start" => server.resume().map_err(failed)?,
             "restart" => {
                 server.pause();

@@ -33,6 +33,7 @@ var commands = map[string]command{
 	"quota":               onServer(setQuota),
 	"user":                onServer(createUser),
 	"admission_policy":    onServer(createPolicy),
+	"compact":             onServer(compact),
 
 	"memory":  with(memory),
 	"db_size": with(dbSize),
