@@ -112,7 +112,7 @@ def downloaded_maturin(target: Path) -> Path:
     wheels.mkdir(parents=True, exist_ok=True)
     listed = ROOT / "mapstore-py" / "requirements-wheel.txt"
     if not (wheels / listed.name).exists() or (wheels / listed.name).read_bytes() != listed.read_bytes():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet"]
         subprocess.run([*pip, "--only-binary=:all:", "-d", wheels, "-r", listed], check=True)
         (wheels / listed.name).write_bytes(listed.read_bytes())
     return wheels
