@@ -11,12 +11,14 @@ use mapstore_harness::Cluster;
 use crate::attempt::Seat;
 use crate::results::{Entry, Outcome, Run};
 use crate::runner::RunnerSpec;
-use crate::table::{Cache, Case, Table};
+use crate::table::{Cache, Case, Need, Table};
 
 pub struct Suite<'a> {
     pub table: &'a Table,
     /// Only these cases or variants; none: all.
     pub chosen: BTreeSet<String>,
+    /// None that needs one of these.
+    pub without: BTreeSet<Need>,
     /// How many runner processes at once.
     pub jobs: usize,
     /// How long a runner may take for one line.
@@ -60,7 +62,8 @@ impl Suite<'_> {
 
     fn variants(&self) -> Vec<(String, &Case, Cache)> {
         let chosen = |(id, case, _): &(String, &Case, Cache)| {
-            self.chosen.is_empty() || self.chosen.contains(id) || self.chosen.contains(&case.id)
+            let named = self.chosen.is_empty() || self.chosen.contains(id) || self.chosen.contains(&case.id);
+            named && !case.needs.iter().any(|need| self.without.contains(need))
         };
         self.table.variants().filter(chosen).collect()
     }

@@ -44,10 +44,22 @@ pub enum Cache {
     Exclusive,
 }
 
+/// What a case needs beyond the other cases' rights and world: runs that give less leave it out.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+pub enum Need {
+    /// It uses a namespace that isn't its own, where a Role gives no right.
+    AnotherNamespace,
+    /// It is about a map that isn't there, or about making one.
+    AMissingMap,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     pub id: String,
+    #[serde(default)]
+    pub needs: Vec<Need>,
     /// What the id can't say.
     #[serde(default)]
     pub about: String,
@@ -229,6 +241,12 @@ const OPERATIONS: &[(&str, &[&str])] = &[
     ("if_equals", &["key", "value"]),
     ("if_revision", &["revision"]),
 ];
+
+impl Need {
+    pub fn from_name(name: &str) -> Result<Need, String> {
+        parse(Value::from(name))
+    }
+}
 
 impl Cache {
     pub fn name(self) -> &'static str {

@@ -9,13 +9,13 @@ use mapstore_conformance::count::{Wanted, count};
 use mapstore_conformance::results::{Results, Run};
 use mapstore_conformance::runner::RunnerSpec;
 use mapstore_conformance::suite::Suite;
-use mapstore_conformance::table::Table;
+use mapstore_conformance::table::{Need, Table};
 use mapstore_conformance::world::{ROLE, Role};
 use mapstore_harness::{Cluster, Kind};
 
 const USAGE: &str = "\
 usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [--case ID] … [--jobs N] [--slow N]
-                   [--role VERB,… [--existing]] [--without ID] … [--json FILE]
+                   [--role VERB,… [--existing]] [--without-need NAME] … [--json FILE]
        conformance --count --server … --runner NAME … RESULTS …
        conformance --list
 
@@ -23,8 +23,8 @@ usage: conformance --server real|dev|user … --runner rust|c|NAME=COMMAND … [
 this program), or a name and a command. --case takes an id or id/variant. --count proves that the results files hold
 every variant for every runner on every server, passed. --slow stretches time limits for a runner that is N times
 slower than usual. --role gives the stores' user these verbs on ConfigMaps of the case's namespace,
-instead of all; with --existing somebody else has made the map before a store is opened; --without leaves out a case
-that is about more than that.
+instead of all; with --existing somebody else has made the map before a store is opened; --without-need leaves out
+the cases that need this (`needs:` in the table): another-namespace, a-missing-map.
 
 real: MAPSTORE_APISERVER_DIR names the folder that tests/apiserver/build.sh made. user: MAPSTORE_TEST_KUBECONFIG names
 the cluster; only namespaces made here are used.";
@@ -37,7 +37,7 @@ struct Arguments {
     servers: Vec<String>,
     runners: Vec<String>,
     cases: BTreeSet<String>,
-    without: BTreeSet<String>,
+    without: BTreeSet<Need>,
     role: Option<Vec<String>>,
     existing: bool,
     jobs: Option<usize>,
@@ -69,7 +69,9 @@ fn arguments(mut words: impl Iterator<Item = String>) -> Result<Arguments, Strin
             "--case" => drop(parsed.cases.insert(value()?)),
             "--jobs" => parsed.jobs = Some(value()?.parse().map_err(|e| format!("--jobs: {e}"))?),
             "--slow" => parsed.slow = Some(value()?.parse().map_err(|e| format!("--slow: {e}"))?),
-            "--without" => drop(parsed.without.insert(value()?)),
+            "--without-need" => {
+                parsed.without.insert(Need::from_name(&value()?).map_err(|e| format!("{word}: {e}"))?);
+            }
             "--role" => parsed.role = Some(value()?.split(',').map(str::to_owned).collect()),
             "--existing" => parsed.existing = true,
             "--json" => parsed.json = Some(value()?.into()),
@@ -147,21 +149,10 @@ fn suite<'a>(table: &'a Table, arguments: &Arguments) -> Result<Suite<'a>, Strin
     if let Some(unknown) = arguments.cases.difference(&known).next() {
         return Err(format!("no case {unknown}"));
     }
-    if let Some(unknown) = arguments.without.difference(&known).next() {
-        return Err(format!("no case {unknown}"));
-    }
-    let chosen = match arguments.without.is_empty() {
-        true => arguments.cases.clone(),
-        false => table
-            .cases
-            .iter()
-            .map(|case| case.id.clone())
-            .filter(|id| !arguments.without.contains(id))
-            .collect(),
-    };
     Ok(Suite {
         table,
-        chosen,
+        chosen: arguments.cases.clone(),
+        without: arguments.without.clone(),
         jobs: arguments.jobs.unwrap_or(3),
         patience: PATIENCE,
         slow: arguments.slow.unwrap_or(1).max(1),
