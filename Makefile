@@ -67,6 +67,7 @@ wheel:
 	$(call step,the wheel (the release build takes some minutes))
 	$(BUILD)
 	@mapstore-py/wheel.sh '$(TARGET)' '$(DEBUG)'
+	@tests/paths.sh '$(TARGET)'/wheels/*.whl
 
 # --- for developers
 
@@ -114,6 +115,12 @@ lint:
 	$(call step,formats and lints)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+## make house       the drawing: folders, floors, circles, longest functions and files of each crate
+.PHONY: house
+house:
+	$(call step,the house)
+	@python3 tests/house.py
 
 .PHONY: tests-offline
 tests-offline:
@@ -217,7 +224,8 @@ audit:
 installed:
 	$(call step,the installed library (the release build takes about 5 minutes))
 	@scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
-	    $(MAKE) install PREFIX="$$scratch" DESTDIR= && mapstore-ffi/tests/install.sh "$$scratch"
+	    $(MAKE) install PREFIX="$$scratch" DESTDIR= && mapstore-ffi/tests/install.sh "$$scratch" && \
+	    tests/paths.sh "$$scratch"/lib/libmapstore.so "$$scratch"/lib/libmapstore.a
 	@strip -s -o '$(TARGET)/libmapstore.stripped' '$(TARGET)/release/libmapstore.so'
 	@printf 'stripped library: %s bytes (aim: 6 MB or less)\n' "$$(stat -c %s '$(TARGET)/libmapstore.stripped')"
 

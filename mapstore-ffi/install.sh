@@ -59,6 +59,9 @@ place "$built/libmapstore.so" "$to/lib/libmapstore.so.$version" 755
 ln -sfn "libmapstore.so.$version" "$to/lib/libmapstore.so.$abi"
 ln -sfn "libmapstore.so.$abi" "$to/lib/libmapstore.so"
 place "$built/libmapstore.a" "$to/lib/libmapstore.a" 644
+# ring's C parts carry debug information whatever the profile, and in it the
+# folder where they were compiled.
+[ "$PROFILE" != release ] || [ -n "${MAPSTORE_LIBRARY:-}" ] || strip --strip-debug "$to/lib/libmapstore.a"
 for file in include/mapstore.h include/mapstore.hpp; do
     [ ! -e "$file" ] || place "$file" "$to/$file" 644
 done
