@@ -1,5 +1,6 @@
 //! One ConfigMap as all stores of a process share it, if they reach it at the
-//! same server with the same credentials: one connection, one writer, one memory.
+//! same server with the same credentials: one writer, one memory, and a
+//! connection that other maps of the same cluster and user share.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,13 +40,17 @@ impl Maps {
     /// The map, for one store more. Each use ends with [`Map::leave`].
     pub fn open(&self, cluster: Cluster, namespace: String, name: String) -> Arc<Map> {
         let identity = Identity { cluster: cluster.identity(), namespace, name };
+        let connection = Connection::to(cluster);
         let mut maps = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         maps.retain(|_, map| map.strong_count() > 0);
         if let Some(map) = maps.get(&identity).and_then(Weak::upgrade) {
-            map.users.fetch_add(1, Ordering::SeqCst);
+            if map.users.fetch_add(1, Ordering::SeqCst) == 0 {
+                map.api.connection().enter();
+            }
             return map;
         }
-        let api = Api::new(Connection::new(cluster), identity.namespace.clone(), identity.name.clone());
+        connection.enter();
+        let api = Api::new(connection, identity.namespace.clone(), identity.name.clone());
         let api = Arc::new(api);
         let map = Arc::new(Map {
             reader: Reader::new(api.clone()),
@@ -59,7 +64,7 @@ impl Maps {
 }
 
 impl Map {
-    /// One store less. `true`: it was the last, the connections can be closed.
+    /// One store less. `true`: it was the last, the map leaves its connection.
     pub fn leave(&self) -> bool {
         self.users.fetch_sub(1, Ordering::SeqCst) == 1
     }

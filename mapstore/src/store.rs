@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::call::{Call, check_timeout};
 use crate::config::{self, Environment};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::deadline::{Closing, Limits, Progress, Stage};
 use crate::host::process;
 use crate::host::runtime::Runtime;
@@ -17,7 +17,7 @@ use crate::model::{Key, check_name};
 use crate::model::{Layout, Snapshot, Usage, Value};
 use crate::options::{Cache, Options};
 use crate::read::cache::CacheCell;
-use crate::server::connection::blocking;
+use crate::server::connection::{Connection, blocking};
 use crate::server::retry::Retry;
 use crate::server::verify;
 use crate::write::budget::BUDGET;
@@ -99,8 +99,9 @@ impl Store {
         let over = move || bounds.is_past() || bounds.is_cancelled();
         let map = runtime.run(&limits, &closing, async move {
             let (cluster, namespace, name) = blocking(move || {
-                config::load(&options.given, &env, &over)
-                    .map(|(cluster, namespace)| (cluster, namespace, options.name))
+                let (cluster, namespace) = config::load(&options.given, &env, &over)?;
+                Connection::check(&cluster)?;
+                Ok::<_, Error>((cluster, namespace, options.name))
             })
             .await??;
             Ok(MAPS.get().open(cluster, namespace, name))
@@ -332,7 +333,7 @@ impl Parts {
     fn close(&self) {
         if self.closing.close() && self.map.leave() {
             let map = self.map.clone();
-            self.runtime.spawner().spawn(async move { map.api.connection().close().await });
+            self.runtime.spawner().spawn(async move { map.api.connection().leave().await });
         }
     }
 }

@@ -1,47 +1,47 @@
 //! Credential plugins (`exec` in a kubeconfig), run so that they can't harm the
 //! host: non-interactively, their output captured, in a process group of their
-//! own that is killed at the deadline. kube runs them without a time limit, on
-//! the calling thread, with the host's terminal.
+//! own that is killed when nobody waits for it any more. kube runs them without
+//! a time limit, on the calling thread, with the host's terminal.
+//!
+//! A run holds no thread: it is started on the I/O thread (see [`child`]) and
+//! looked at from time to time.
 //!
 //! The protocol: <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins>
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::FromRawFd;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 
+use super::child::{Child, Ended, Program, Signals};
 use crate::error::{Error, ErrorKind, Result};
 
 /// No credential is larger; a plugin that prints more is broken.
 const MAX_OUTPUT: u64 = 1 << 20;
 
-/// How often a running plugin is looked at.
-const POLL: Duration = Duration::from_millis(5);
+/// How often a running plugin is looked at: often while it may be a quick one.
+const FIRST_POLL: Duration = Duration::from_millis(2);
+const LONGEST_POLL: Duration = Duration::from_millis(20);
+
+/// The versions of the protocol that there are; the beta says the same as `v1`.
+const VERSIONS: [&str; 2] = ["client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"];
 
 /// A plugin and the environment it is to run in: that of the opening call.
 #[derive(Clone)]
 pub(crate) struct Plugin {
     exec: ExecConfig,
     vars: HashMap<OsString, OsString>,
+    signals: Signals,
     command: String,
-}
-
-impl Plugin {
-    /// Equal for two plugins that would be run in the same way.
-    pub fn identity(&self) -> String {
-        let mut vars: Vec<_> = self.vars.iter().collect();
-        vars.sort();
-        let exec = serde_json::to_string(&self.exec).unwrap_or_default();
-        format!("{:?} {exec} {vars:?}", self.command)
-    }
 }
 
 /// What a plugin answers.
@@ -53,70 +53,129 @@ pub(crate) struct ExecCredential {
     pub expires: Option<Timestamp>,
 }
 
+/// What a running plugin says on its standard error, for those who can't wait for its end.
+#[derive(Clone, Default)]
+pub(crate) struct Complaints(Arc<OnceLock<File>>);
+
+impl Complaints {
+    /// One line, without control characters, or nothing.
+    pub fn quoted(&self) -> String {
+        let text = self.0.get().map(read_back).unwrap_or_default();
+        let text = text.trim().chars().take(500);
+        text.map(|c| if c.is_control() { ' ' } else { c }).collect()
+    }
+}
+
 impl Plugin {
-    pub fn new(exec: ExecConfig, vars: HashMap<OsString, OsString>, origin: &str) -> Result<Plugin> {
+    pub fn new(
+        exec: ExecConfig,
+        vars: HashMap<OsString, OsString>,
+        signals: Signals,
+        origin: &str,
+    ) -> Result<Plugin> {
         if exec.interactive_mode == Some(ExecInteractiveMode::Always) {
             return Err(Error::config(
                 origin,
                 "its credential plugin insists on a terminal (interactiveMode: Always), which a library can't offer",
             ));
         }
+        if let Some(other) = exec.api_version.as_deref().filter(|version| !VERSIONS.contains(version)) {
+            return Err(Error::config(
+                origin,
+                format!(
+                    "the apiVersion of its credential plugin is {other:?}; it can be {}",
+                    VERSIONS.join(" or ")
+                ),
+            ));
+        }
         match exec.command.clone().filter(|command| !command.is_empty()) {
-            Some(command) => Ok(Plugin { exec, vars, command }),
+            Some(command) => Ok(Plugin { exec, vars, signals, command }),
             None => Err(Error::config(origin, "its credential plugin has no command")),
         }
     }
 
-    /// Runs the plugin. Blocks; ends when the plugin does, at the deadline, or
-    /// when `abandoned` says that nobody waits any more.
-    pub fn run(&self, deadline: Instant, abandoned: impl Fn() -> bool) -> Result<ExecCredential> {
-        let [mut output, mut complaints] = [self.capture()?, self.capture()?];
-        let mut command = self.command(&output, &complaints)?;
-        let child = command.spawn().map_err(|error| self.cannot_start(&error))?;
-        let mut running = Running(child);
+    /// Equal for two plugins that would be run in the same way.
+    pub fn identity(&self) -> String {
+        let mut vars: Vec<_> = self.vars.iter().collect();
+        vars.sort();
+        let exec = serde_json::to_string(&self.exec).unwrap_or_default();
+        format!("{:?} {exec} {} {vars:?}", self.command, self.request())
+    }
+
+    /// Runs the plugin. Dropped, the run is over, and the plugin killed with
+    /// everything it started; at its own end that is killed too.
+    pub async fn run(&self, complaints: &Complaints) -> Result<ExecCredential> {
+        let output = self.capture()?;
+        let fresh = self.capture()?;
+        let said = complaints.0.get_or_init(|| fresh);
+        let finder = self.clone();
+        let path = tokio::task::spawn_blocking(move || finder.find())
+            .await
+            .map_err(|error| self.error(format!("the look for it ended early: {error}")))??;
+        let mut child = self.start(&path, &output, said)?;
+        let mut pause = FIRST_POLL;
         loop {
-            if let Some(exit) = running.ended() {
-                return match exit {
-                    Ok(Some(status)) if !status.success() => {
-                        Err(self.failed(status, &read_back(&mut complaints)))
-                    }
-                    Ok(_) => self.parse(&read_back(&mut output)),
-                    Err(error) => Err(self.error(format!("its end could not be awaited: {error}"))),
-                };
+            match child.poll() {
+                None => {}
+                Some(Ended::Exit(0) | Ended::Unknown) => return self.parse(&read_back(&output)),
+                Some(ended) => return Err(self.failed(ended, &complaints.quoted())),
             }
-            if abandoned() || Instant::now() >= deadline {
-                return Err(Error::new(
-                    ErrorKind::Deadline,
-                    self.subject(),
-                    "it did not finish before the deadline and was killed",
-                ));
-            }
-            if [&output, &complaints].iter().any(|file| size(file) > MAX_OUTPUT) {
+            if [&output, said].iter().any(|file| size(file) > MAX_OUTPUT) {
                 return Err(self.error("it printed more than 1 MiB and was killed"));
             }
-            std::thread::sleep(POLL);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_POLL);
         }
     }
 
-    fn command(&self, output: &File, complaints: &File) -> Result<Command> {
-        let share =
-            |file: &File| file.try_clone().map(Stdio::from).map_err(|error| self.cannot_start(&error));
-        let mut command = Command::new(&self.command);
-        command
-            .args(self.exec.args.iter().flatten())
-            .env_clear()
-            .envs(&self.vars)
-            .envs(self.own_vars())
-            .env("KUBERNETES_EXEC_INFO", self.request().to_string())
-            .stdin(Stdio::null())
-            .stdout(share(output)?)
-            .stderr(share(complaints)?)
-            .process_group(0);
-        Ok(command)
+    /// What a caller is told who can't wait any longer.
+    pub fn too_slow(&self, complaints: &Complaints) -> Error {
+        let said = complaints.quoted();
+        let said = if said.is_empty() { said } else { format!("; it said: {said}") };
+        let message = format!("it did not finish before the deadline and was killed{said}");
+        Error::new(ErrorKind::Deadline, self.subject(), message)
     }
 
-    fn own_vars(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.exec.env.iter().flatten().filter_map(|entry| Some((entry.get("name")?, entry.get("value")?)))
+    /// As `execvp` does it, but on the PATH of the opening call, and never in
+    /// the current directory, which kubectl refuses too.
+    fn find(&self) -> Result<PathBuf> {
+        if self.command.contains('/') {
+            return Ok(self.command.clone().into());
+        }
+        let path = self.vars.get(OsStr::new("PATH")).cloned().unwrap_or_default();
+        let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+        let found = folders.map(|folder| folder.join(&self.command)).find(|path| is_executable(path));
+        found.ok_or_else(|| self.cannot_start("there is no such program in the folders of PATH"))
+    }
+
+    fn start(&self, path: &Path, output: &File, complaints: &File) -> Result<Child> {
+        let string = |bytes: Vec<u8>| {
+            CString::new(bytes)
+                .map_err(|_| self.error("its command, arguments or environment have a NUL byte"))
+        };
+        let args = std::iter::once(&self.command).chain(self.exec.args.iter().flatten());
+        let args = args.map(|arg| string(arg.clone().into_bytes())).collect::<Result<Vec<_>>>()?;
+        let mut vars: HashMap<&OsStr, &OsStr> =
+            self.vars.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str())).collect();
+        vars.extend(self.own_vars());
+        let request = self.request().to_string();
+        vars.insert(OsStr::new("KUBERNETES_EXEC_INFO"), OsStr::new(&request));
+        let entry =
+            |(name, value): (&OsStr, &OsStr)| string([name.as_bytes(), b"=", value.as_bytes()].concat());
+        let env = vars.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
+        let path = string(path.as_os_str().to_owned().into_vec())?;
+        let signals = &self.signals;
+        let program = Program { path: &path, args: &args, env: &env, output, complaints, signals };
+        program.start().map_err(|error| self.cannot_start(&error.to_string()))
+    }
+
+    fn own_vars(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
+        let entries = self.exec.env.iter().flatten();
+        entries.filter_map(|entry| Some((OsStr::new(entry.get("name")?), OsStr::new(entry.get("value")?))))
+    }
+
+    fn version(&self) -> &str {
+        self.exec.api_version.as_deref().unwrap_or(VERSIONS[0])
     }
 
     fn request(&self) -> serde_json::Value {
@@ -124,11 +183,7 @@ impl Plugin {
         if let Some(cluster) = &self.exec.cluster {
             spec["cluster"] = serde_json::to_value(cluster).unwrap_or_default();
         }
-        serde_json::json!({
-            "kind": "ExecCredential",
-            "apiVersion": self.exec.api_version.as_deref().unwrap_or("client.authentication.k8s.io/v1"),
-            "spec": spec,
-        })
+        serde_json::json!({ "kind": "ExecCredential", "apiVersion": self.version(), "spec": spec })
     }
 
     /// Output goes to files in memory: unlike pipes they need no reader, and
@@ -138,31 +193,38 @@ impl Plugin {
         unsafe {
             let fd = libc::memfd_create(c"mapstore-plugin".as_ptr(), libc::MFD_CLOEXEC);
             if fd < 0 {
-                return Err(self.cannot_start(&std::io::Error::last_os_error()));
+                return Err(self.cannot_start(&std::io::Error::last_os_error().to_string()));
             }
             Ok(File::from_raw_fd(fd))
         }
     }
 
+    /// YAML, of which JSON is a part: client-go takes both.
     fn parse(&self, output: &str) -> Result<ExecCredential> {
+        let text = output.trim_start_matches('\u{feff}');
         // The output may be a credential: it must not get into a message, not even in part.
-        let answer: Answer = serde_json::from_str(output).map_err(|error| {
-            self.error(format!(
-                "it printed no ExecCredential (line {}, column {} of its output)",
-                error.line(),
-                error.column()
-            ))
+        let answer: Answer = serde_saphyr::from_str(text).map_err(|error| {
+            let place = error
+                .location()
+                .map(|place| format!(" (line {}, column {} of its output)", place.line(), place.column()));
+            self.error(format!("it printed no ExecCredential{}", place.unwrap_or_default()))
         })?;
+        self.check_version(&answer)?;
         let status =
             answer.status.ok_or_else(|| self.error("the ExecCredential it printed has no status"))?;
-        let identity = status.client_certificate_data.zip(status.client_key_data);
-        let token = status.token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+        let set = |field: Option<String>| field.filter(|text| !text.trim().is_empty());
+        let (certificate, key) = (set(status.client_certificate_data), set(status.client_key_data));
+        if certificate.is_some() != key.is_some() {
+            return Err(self.error("the ExecCredential it printed has a certificate or a key, not both"));
+        }
+        let (identity, token) = (certificate.zip(key), set(status.token));
+        let token = token.map(|token| token.trim().to_owned());
         if token.is_none() && identity.is_none() {
             return Err(
                 self.error("the ExecCredential it printed has neither a token nor a certificate with key")
             );
         }
-        let expires = match status.expiration_timestamp {
+        let expires = match set(status.expiration_timestamp) {
             None => None,
             Some(text) => Some(text.parse::<Timestamp>().map_err(|_| {
                 self.error("the expirationTimestamp it printed is not a time as in RFC 3339")
@@ -171,18 +233,33 @@ impl Plugin {
         Ok(ExecCredential { token, identity, expires })
     }
 
-    fn failed(&self, status: ExitStatus, complaints: &str) -> Error {
-        let said = complaints.trim();
-        let said: String = said.chars().take(500).map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if said.is_empty() {
-            return self.error(format!("it failed ({status}) and said nothing"));
+    /// An answer in another version than was asked for may mean something else
+    /// there; client-go refuses it too.
+    fn check_version(&self, answer: &Answer) -> Result<()> {
+        let kind = answer.kind.as_deref().unwrap_or("ExecCredential");
+        let version = answer.api_version.as_deref().unwrap_or(self.version());
+        if kind == "ExecCredential" && version == self.version() {
+            return Ok(());
         }
-        self.error(format!("it failed ({status}) and said: {said}"))
+        let short = |text: &str| text.chars().take(60).collect::<String>();
+        Err(self.error(format!(
+            "it was asked for an ExecCredential of {} and printed a {:?} of {:?}",
+            self.version(),
+            short(kind),
+            short(version)
+        )))
     }
 
-    fn cannot_start(&self, error: &std::io::Error) -> Error {
+    fn failed(&self, ended: Ended, said: &str) -> Error {
+        if said.is_empty() {
+            return self.error(format!("it failed ({ended}) and said nothing"));
+        }
+        self.error(format!("it failed ({ended}) and said: {said}"))
+    }
+
+    fn cannot_start(&self, why: &str) -> Error {
         let hint = self.exec.install_hint.as_deref().map(str::trim).unwrap_or_default();
-        self.error(format!("it can't be started: {error}. {hint}").trim_end())
+        self.error(format!("it can't be started: {why}. {hint}").trim_end())
     }
 
     fn error(&self, message: impl Into<String>) -> Error {
@@ -195,7 +272,10 @@ impl Plugin {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Answer {
+    kind: Option<String>,
+    api_version: Option<String>,
     status: Option<AnswerStatus>,
 }
 
@@ -208,97 +288,29 @@ struct AnswerStatus {
     client_key_data: Option<String>,
 }
 
-/// A plugin under way. Dropped, it is killed with everything it started.
-struct Running(Child);
-
-impl Running {
-    /// `None` while it runs; then its exit status, if there is one to be had.
-    fn ended(&mut self) -> Option<std::io::Result<Option<ExitStatus>>> {
-        match self.0.try_wait() {
-            Ok(None) => None,
-            Ok(status) => Some(Ok(status)),
-            // The host ignores SIGCHLD or reaps every child itself: the output decides.
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Some(Ok(None)),
-            Err(error) => Some(Err(error)),
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(None)) {
-            // SAFETY: the group is the plugin's own and its leader isn't reaped yet.
-            unsafe { libc::kill(-(self.0.id() as i32), libc::SIGKILL) };
-            let _ = self.0.wait();
-        }
-    }
+fn is_executable(path: &Path) -> bool {
+    let Ok(name) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the name is NUL-terminated.
+    path.is_file() && unsafe { libc::access(name.as_ptr(), libc::X_OK) } == 0
 }
 
 fn size(file: &File) -> u64 {
     file.metadata().map_or(0, |metadata| metadata.len())
 }
 
-fn read_back(file: &mut File) -> String {
-    let mut bytes = Vec::new();
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(MAX_OUTPUT).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => String::new(),
+/// From its start, wherever the plugin is: they share one position.
+fn read_back(file: &File) -> String {
+    let mut bytes = vec![0; size(file).min(MAX_OUTPUT) as usize];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read_at(&mut bytes[filled..], filled as u64) {
+            Ok(count) if count > 0 => filled += count,
+            _ => break,
+        }
     }
+    bytes.truncate(filled);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plugin(script: &str) -> Plugin {
-        let exec: ExecConfig = serde_json::from_value(serde_json::json!({
-            "apiVersion": "client.authentication.k8s.io/v1",
-            "command": "/bin/sh",
-            "args": ["-c", script],
-            "env": [{"name": "EXTRA", "value": "here"}],
-            "installHint": "install it",
-        }))
-        .unwrap();
-        Plugin::new(exec, HashMap::new(), "test").unwrap()
-    }
-
-    fn run(script: &str) -> Result<ExecCredential> {
-        plugin(script).run(Instant::now() + Duration::from_secs(5), || false)
-    }
-
-    #[test]
-    fn a_plugin_gives_a_token() {
-        let credential = run(
-            r#"[ "$EXTRA" = here ] && case "$KUBERNETES_EXEC_INFO" in *'"interactive":false'*) 
-               printf %s '{"kind":"ExecCredential","status":{"token":"t\n","expirationTimestamp":"2030-01-01T00:00:00Z"}}';; esac"#,
-        )
-        .unwrap();
-        assert_eq!(credential.token.as_deref(), Some("t"));
-        assert!(credential.expires.is_some());
-    }
-
-    #[test]
-    fn a_hanging_plugin_is_killed_with_its_children() {
-        let started = Instant::now();
-        let deadline = started + Duration::from_millis(100);
-        let error = plugin("sleep 61 & sleep 61").run(deadline, || false).err().unwrap();
-        assert_eq!(error.kind(), ErrorKind::Deadline);
-        assert!(started.elapsed() < Duration::from_secs(5));
-    }
-
-    #[test]
-    fn a_failing_plugin_is_quoted_and_its_output_is_not() {
-        let error = run("echo secret; echo no such profile >&2; exit 1").err().unwrap().to_string();
-        assert!(error.contains("no such profile"), "{error}");
-        assert!(!error.contains("secret"), "{error}");
-        let error = run("echo secret").err().unwrap().to_string();
-        assert!(error.contains("ExecCredential") && !error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn a_plugin_that_prints_for_ever_is_stopped() {
-        let error = run("yes").err().unwrap().to_string();
-        assert!(error.contains("1 MiB"), "{error}");
-    }
-}
+mod tests;

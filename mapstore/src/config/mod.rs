@@ -16,12 +16,17 @@ use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{Cluster as ClusterEntry, Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use secrecy::ExposeSecret;
 
+use self::child::Signals;
 use self::exec::Plugin;
+use self::roots::SystemRoots;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{check_namespace, quoted};
 
+pub(crate) mod child;
 pub(crate) mod exec;
 pub(crate) mod file;
+pub(crate) mod pem;
+pub(crate) mod roots;
 
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -42,6 +47,7 @@ pub(crate) struct Given {
 pub(crate) struct Cluster {
     pub kube: Config,
     pub auth: Auth,
+    pub system_roots: SystemRoots,
     /// Where all that was read from, for messages.
     pub origin: String,
 }
@@ -56,7 +62,8 @@ impl Cluster {
         let key = info.client_key_data.as_ref().map(ExposeSecret::expose_secret);
         let certificate = (&info.client_certificate, &info.client_certificate_data, &info.client_key, key);
         let whom = (&info.impersonate, &info.impersonate_uid, &info.impersonate_groups);
-        format!("{server:?} {trust:?} {certificate:?} {whom:?} {}", self.auth.identity())
+        let roots = &self.system_roots;
+        format!("{server:?} {trust:?} {roots:?} {certificate:?} {whom:?} {}", self.auth.identity())
     }
 }
 
@@ -91,6 +98,8 @@ pub(crate) struct Environment {
     vars: HashMap<OsString, OsString>,
     home: Option<PathBuf>,
     service_account: PathBuf,
+    /// What a credential plugin gets to see.
+    signals: Signals,
 }
 
 impl Environment {
@@ -99,7 +108,12 @@ impl Environment {
             vars: std::env::vars_os().collect(),
             home: std::env::home_dir(),
             service_account: PathBuf::from(SERVICE_ACCOUNT),
+            signals: Signals::capture(),
         }
+    }
+
+    fn system_roots(&self) -> SystemRoots {
+        SystemRoots::named_by(|name| self.var(name).cloned())
     }
 
     pub fn vars(&self) -> &HashMap<OsString, OsString> {
@@ -207,7 +221,9 @@ fn load_kubeconfig(
         .filter(|cluster| cluster.certificate_authority_data.is_none())
         .and_then(|cluster| cluster.certificate_authority.map(PathBuf::from));
     let auth = take_auth(&mut kube, origin, env)?;
-    Ok((Cluster { kube: without_kube_policies(kube), auth, origin: origin.into() }, context_namespace))
+    let system_roots = env.system_roots();
+    let cluster = Cluster { kube: without_kube_policies(kube), auth, system_roots, origin: origin.into() };
+    Ok((cluster, context_namespace))
 }
 
 /// Several files (KUBECONFIG) are merged; missing ones are passed over as long
@@ -353,7 +369,7 @@ fn take_auth(kube: &mut Config, origin: &str, env: &Environment) -> Result<Auth>
     let token_file = info.token_file.take();
     let exec = info.exec.take();
     if let Some(exec) = exec {
-        return Ok(Auth::Exec(Box::new(Plugin::new(exec, env.vars().clone(), origin)?)));
+        return Ok(Auth::Exec(Box::new(Plugin::new(exec, env.vars().clone(), env.signals, origin)?)));
     }
     if let Some(file) = token_file.filter(|file| !file.is_empty()) {
         return Ok(Auth::TokenFile(file.into()));
@@ -384,7 +400,12 @@ fn load_in_cluster(host: &str, port: &str, env: &Environment) -> Result<Cluster>
     kube.proxy_url = proxy(&kube, None, env)?;
     kube.root_cert = Some(Vec::new());
     kube.root_cert_file = Some(authority);
-    Ok(Cluster { kube: without_kube_policies(kube), auth: Auth::TokenFile(token), origin: origin.into() })
+    Ok(Cluster {
+        kube: without_kube_policies(kube),
+        auth: Auth::TokenFile(token),
+        system_roots: env.system_roots(),
+        origin: origin.into(),
+    })
 }
 
 /// kube sends every verb again on 429, 503 and 504, so that a write may be

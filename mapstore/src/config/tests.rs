@@ -22,6 +22,7 @@ impl Place {
             vars: HashMap::new(),
             home: Some(folder.join("home")),
             service_account: folder.join("account"),
+            signals: Signals::capture(),
         };
         Place { folder, env }
     }

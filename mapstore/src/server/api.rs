@@ -2,6 +2,7 @@
 //! send them. One request is one try: what to try again is [`crate::server::retry`]'s,
 //! what an answer means for a write [`crate::write::outcome`]'s business.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +18,7 @@ use crate::model::Revision;
 use crate::model::{Snapshot, Version};
 use crate::server::connection::{Connection, chain};
 use crate::server::status::{Asked, Failure, Refusal};
+use crate::server::tls::{self, Fault};
 use crate::server::wire::{self, Event, Look};
 
 const OBJECT: &str = "application/json";
@@ -33,7 +35,7 @@ const MAX_TRACE: usize = 64 << 20;
 
 /// The requests for one ConfigMap.
 pub(crate) struct Api {
-    connection: Connection,
+    connection: Arc<Connection>,
     pub namespace: String,
     pub name: String,
 }
@@ -61,7 +63,7 @@ pub(crate) struct Object {
 }
 
 impl Api {
-    pub fn new(connection: Connection, namespace: String, name: String) -> Self {
+    pub fn new(connection: Arc<Connection>, namespace: String, name: String) -> Self {
         Api { connection, namespace, name }
     }
 
@@ -250,10 +252,10 @@ impl Api {
         };
         match &answer {
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
-                self.connection.discard_client(session.epoch).await;
+                self.connection.discard_client(&session).await;
             }
             Err(Failure::Refused(refusal)) if refusal.code == 401 => {
-                self.connection.discard_credential(session.epoch).await;
+                self.connection.discard_credential(&session).await;
             }
             _ => {}
         }
@@ -284,18 +286,14 @@ impl Api {
         let kube::Error::Service(cause) = &error else {
             return Failure::Silence(self.unavailable(text).with_source(error));
         };
+        if let Some(fault) = tls::fault(&**cause) {
+            return Failure::NotSent(self.untrusted(fault).with_source(error));
+        }
         let connecting = cause
             .downcast_ref::<hyper_util::client::legacy::Error>()
             .is_some_and(hyper_util::client::legacy::Error::is_connect);
         if !connecting {
             return Failure::Silence(self.unavailable(text).with_source(error));
-        }
-        if let Some(fault) = certificate_fault(&**cause) {
-            let origin = self.connection.origin();
-            let what = format!(
-                "the API server's certificate is not trusted: {fault}; see the certificate-authority of the {origin}"
-            );
-            return Failure::NotSent(Error::config(self.subject(), what).with_source(error));
         }
         Failure::NotSent(self.unavailable(text).with_source(error))
     }
@@ -309,6 +307,35 @@ impl Api {
         )
     }
 
+    /// The two sides didn't get as far as a request: one of them doesn't take the other's certificate.
+    fn untrusted(&self, fault: Fault) -> Error {
+        let (address, origin) = (self.connection.address(), self.connection.origin());
+        match fault {
+            Fault::Server(why) => Error::config(
+                self.subject(),
+                format!(
+                    "the certificate of the API server {address} is not trusted: {why}; see the \
+                     certificate-authority of the {origin}"
+                ),
+            ),
+            Fault::NothingInCommon => Error::config(
+                self.subject(),
+                format!(
+                    "the API server {address} and mapstore have no version, cipher or signature algorithm of TLS in \
+                     common, or the server misses a client certificate"
+                ),
+            ),
+            Fault::Client(alert) => Error::new(
+                ErrorKind::Unauthorized,
+                self.subject(),
+                format!(
+                    "the API server {address} refuses the client certificate of the {origin}, or misses one \
+                     ({alert:?})"
+                ),
+            ),
+        }
+    }
+
     /// A try that ran out of its time. Whether the call did is the caller's to say.
     fn late(&self, what: &str) -> Error {
         let address = self.connection.address();
@@ -318,25 +345,6 @@ impl Api {
     fn defect(&self, error: &dyn std::fmt::Display) -> Error {
         Error::new(ErrorKind::Internal, self.subject(), format!("can't build the request: {error}"))
     }
-}
-
-/// The TLS error under a connect error, if it is about the server's
-/// certificate. An `io::Error` hides the error it wraps from `source`.
-fn certificate_fault<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> Option<&'a rustls::CertificateError> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
-            return Some(fault);
-        }
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
-    }
-    None
 }
 
 fn query(run: Run) -> String {

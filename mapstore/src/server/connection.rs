@@ -1,62 +1,108 @@
 //! One connection to a cluster: the HTTP client and the credentials it sends.
+//! All maps of a process that are reached in the same way as the same user
+//! share one.
 //!
-//! Tokens and certificates rotate under a running store: files are read again
-//! every minute and after a 401, plugins are run again when their credential
-//! expires or is refused, and a client that fails to connect is built anew with
-//! the certificates as they are then.
+//! Tokens and certificates rotate under a running store: token files are read
+//! again every minute and after a 401, plugins are run again when their
+//! credential expires or is refused (see [`crate::server::credentials`]), and the
+//! client is built anew when its connections fail, when its certificate files
+//! have changed, and after a 401 if a client certificate is in a file.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex as StdMutex, PoisonError, Weak};
+use std::time::{Duration, Instant, SystemTime};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
-use k8s_openapi::jiff::Timestamp;
-use kube::client::ClientBuilder;
 use tokio::sync::Mutex;
 
-use crate::config::exec::ExecCredential;
-use crate::config::{Auth, Cluster, read_token};
+use crate::config::Cluster;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::process::PerProcess;
+use crate::server::connector;
+use crate::server::credentials::{Credentials, SWAP, SWAP_PAUSE};
+use crate::server::tls::{self, Identity};
 
-/// How long a token file is trusted; the kubelet renews tokens well before they expire.
-const REREAD: Duration = Duration::from_secs(60);
-
-/// A plugin's credential is renewed this long before it expires.
-const EARLY: Duration = Duration::from_secs(10);
+/// How often it is looked whether certificate files have changed, and how long
+/// that look may hold a request: the files may lie somewhere that hangs.
+const LOOK: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_millis(100);
 
 pub(crate) struct Connection {
     cluster: Cluster,
-    live: Mutex<Live>,
+    credentials: Credentials,
+    clients: Mutex<Clients>,
+    /// How many maps use it that have stores.
+    users: AtomicUsize,
 }
 
 #[derive(Default)]
-struct Live {
-    client: Option<kube::Client>,
-    credential: Option<Credential>,
-    /// Counts clients and credentials, so that several failures of one discard it once.
+struct Clients {
+    made: Option<Made>,
+    /// Counts clients, so that several failures of one discard it once.
     epoch: u64,
 }
 
-#[derive(Clone)]
-struct Credential {
-    authorization: Option<HeaderValue>,
-    identity: Option<(String, String)>,
-    /// `None`: for good.
-    fresh_until: Option<Instant>,
+struct Made {
+    client: kube::Client,
+    /// The client certificate of a plugin.
+    identity: Option<Identity>,
+    files: Vec<Stamp>,
+    looked: Instant,
 }
+
+/// By which a file is told from the one that was there before.
+type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// What one request is sent with.
 pub(crate) struct Session {
     pub client: kube::Client,
-    pub authorization: Option<HeaderValue>,
-    pub epoch: u64,
+    pub authorization: Option<http::HeaderValue>,
+    epoch: u64,
+    credential: u64,
 }
 
+/// The connections of this process.
+static CONNECTIONS: PerProcess<StdMutex<HashMap<String, Weak<Connection>>>> = PerProcess::new();
+
 impl Connection {
-    pub fn new(cluster: Cluster) -> Self {
-        Connection { cluster, live: Mutex::default() }
+    /// The connection of this process for `cluster`, made if there is none.
+    pub fn to(cluster: Cluster) -> Arc<Connection> {
+        let mut connections = CONNECTIONS.get().lock().unwrap_or_else(PoisonError::into_inner);
+        connections.retain(|_, connection| connection.strong_count() > 0);
+        let identity = cluster.identity();
+        if let Some(connection) = connections.get(&identity).and_then(Weak::upgrade) {
+            return connection;
+        }
+        let credentials = Credentials::new(cluster.auth.clone(), cluster.origin.clone());
+        let connection = Arc::new(Connection {
+            cluster,
+            credentials,
+            clients: Mutex::default(),
+            users: AtomicUsize::new(0),
+        });
+        connections.insert(identity, Arc::downgrade(&connection));
+        connection
+    }
+
+    /// One map more uses it, until it [leaves](Self::leave).
+    pub fn enter(&self) {
+        self.users.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One map less. The last one ends the connections, and requests under way with them.
+    pub async fn leave(&self) {
+        if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
+            let mut clients = self.clients.lock().await;
+            if self.users.load(Ordering::SeqCst) == 0 {
+                clients.discard();
+            }
+        }
+    }
+
+    /// What can be said of certificates and keys before there is a connection. Blocks.
+    pub fn check(cluster: &Cluster) -> Result<()> {
+        tls::to_server(cluster, None).map(drop)
     }
 
     pub fn origin(&self) -> &str {
@@ -67,154 +113,115 @@ impl Connection {
     pub fn address(&self) -> String {
         let url = &self.cluster.kube.cluster_url;
         let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("{}://{}{port}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default())
+        let path = url.path().trim_end_matches('/');
+        format!("{}://{}{port}{path}", url.scheme_str().unwrap_or("https"), url.host().unwrap_or_default())
     }
 
     /// Whether other credentials can be had than those just refused.
     pub fn can_renew(&self) -> bool {
-        matches!(self.cluster.auth, Auth::TokenFile(_) | Auth::Exec(_))
+        self.credentials.can_renew() || tls::has_client_files(&self.cluster)
     }
 
     pub async fn session(&self, deadline: Instant) -> Result<Session> {
-        let mut live = self.live.lock().await;
-        if live.credential.as_ref().is_none_or(Credential::is_stale) {
-            self.renew(&mut live, deadline).await?;
+        let credential = self.credentials.get(deadline).await?;
+        let mut clients = self.clients.lock().await;
+        if clients.made.as_ref().is_some_and(|made| made.identity != credential.identity) {
+            clients.discard();
         }
-        if live.client.is_none() {
-            let identity = live.credential.as_ref().and_then(|credential| credential.identity.clone());
-            live.client = Some(self.connect(identity).await?);
-        }
-        match &*live {
-            Live { client: Some(client), credential: Some(credential), epoch } => Ok(Session {
-                client: client.clone(),
-                authorization: credential.authorization.clone(),
-                epoch: *epoch,
-            }),
-            _ => Err(Error::new(ErrorKind::Internal, "connection", "neither client nor credentials")),
-        }
-    }
-
-    /// The client's connections are dead or can't be made: start anew.
-    pub async fn discard_client(&self, epoch: u64) {
-        let mut live = self.live.lock().await;
-        if live.epoch == epoch {
-            live.client = None;
-            live.epoch += 1;
-        }
-    }
-
-    /// Ends the connections; requests under way end with them.
-    pub async fn close(&self) {
-        let mut live = self.live.lock().await;
-        live.client = None;
-        live.epoch += 1;
-    }
-
-    /// The credentials were refused.
-    pub async fn discard_credential(&self, epoch: u64) {
-        let mut live = self.live.lock().await;
-        if live.epoch == epoch {
-            live.credential = None;
-            live.epoch += 1;
-        }
-    }
-
-    async fn renew(&self, live: &mut Live, deadline: Instant) -> Result<()> {
-        let renewed = match (self.obtain(deadline).await, &live.credential) {
-            (Ok(renewed), _) => renewed,
-            // A token file that can't be read right now: the old one may still do.
-            (Err(_), Some(old)) if matches!(self.cluster.auth, Auth::TokenFile(_)) => {
-                Credential { fresh_until: Some(Instant::now() + EARLY), ..old.clone() }
+        if let Some(made) = &mut clients.made {
+            if self.has_changed(made).await
+                && let Ok(anew) = self.connect(credential.identity.clone()).await
+            {
+                // Half-replaced files (a certificate and another one's key) are looked at again.
+                clients.discard();
+                clients.made = Some(anew);
             }
-            (Err(error), _) => return Err(error),
+        } else {
+            clients.made = Some(self.connect_patiently(&credential.identity).await?);
+        }
+        let Some(made) = &clients.made else {
+            return Err(Error::new(ErrorKind::Internal, "connection", "there is no client"));
         };
-        let same_identity = live.credential.as_ref().is_some_and(|old| old.identity == renewed.identity);
-        if !same_identity {
-            live.client = None;
-        }
-        live.credential = Some(renewed);
-        live.epoch += 1;
-        Ok(())
+        Ok(Session {
+            client: made.client.clone(),
+            authorization: credential.authorization,
+            epoch: clients.epoch,
+            credential: credential.number,
+        })
     }
 
-    async fn obtain(&self, deadline: Instant) -> Result<Credential> {
-        let origin = &self.cluster.origin;
-        match &self.cluster.auth {
-            Auth::None => Ok(Credential::for_good(None)),
-            Auth::Token(token) => Ok(Credential::for_good(Some(bearer(token, origin)?))),
-            Auth::Basic { user, password } => {
-                let text = format!("Basic {}", STANDARD.encode(format!("{user}:{password}")));
-                Ok(Credential::for_good(Some(header(&text, origin)?)))
+    /// The client's connections are dead or can't be made: start anew. Requests
+    /// that others have under way on it go on.
+    pub async fn discard_client(&self, session: &Session) {
+        let mut clients = self.clients.lock().await;
+        if clients.epoch == session.epoch {
+            clients.discard();
+        }
+    }
+
+    /// The credentials were refused: the next request gets others, from files too.
+    pub async fn discard_credential(&self, session: &Session) {
+        self.credentials.refused(session.credential);
+        if tls::has_client_files(&self.cluster) {
+            self.discard_client(session).await;
+        }
+    }
+
+    /// Whether the files of a client are others by now; looked at from time to time.
+    async fn has_changed(&self, made: &mut Made) -> bool {
+        if made.looked.elapsed() < LOOK || made.files.is_empty() {
+            return false;
+        }
+        made.looked = Instant::now();
+        let files = tls::files(&self.cluster);
+        let now = tokio::time::timeout(PATIENCE, blocking(move || stamps(&files))).await;
+        matches!(now, Ok(Ok(now)) if now != made.files)
+    }
+
+    /// Files that are being replaced may not fit together for a moment.
+    async fn connect_patiently(&self, identity: &Option<Identity>) -> Result<Made> {
+        let until = Instant::now() + SWAP;
+        loop {
+            let made = self.connect(identity.clone()).await;
+            if made.is_ok() || Instant::now() >= until || tls::files(&self.cluster).is_empty() {
+                return made;
             }
-            Auth::TokenFile(file) => {
-                let abandoned = Abandoned::default();
-                let (path, flag) = (file.clone(), abandoned.0.clone());
-                let over = move || Instant::now() >= deadline || flag.load(Ordering::Relaxed);
-                let token = blocking(move || read_token(&path, over)).await??;
-                let authorization = Some(bearer(&token, &format!("token file {file:?}"))?);
-                Ok(Credential {
-                    fresh_until: Some(Instant::now() + REREAD),
-                    ..Credential::for_good(authorization)
-                })
-            }
-            Auth::Exec(plugin) => {
-                let abandoned = Abandoned::default();
-                let (plugin, flag) = (plugin.clone(), abandoned.0.clone());
-                let answer =
-                    blocking(move || plugin.run(deadline, || flag.load(Ordering::Relaxed))).await??;
-                Credential::from_plugin(answer, origin)
-            }
+            tokio::time::sleep(SWAP_PAUSE).await;
         }
     }
 
     /// Reads the certificates as they are now.
-    async fn connect(&self, identity: Option<(String, String)>) -> Result<kube::Client> {
-        let mut config = self.cluster.kube.clone();
-        if let Some((certificate, key)) = identity {
-            config.auth_info.client_certificate_data = Some(STANDARD.encode(certificate));
-            config.auth_info.client_key_data = Some(STANDARD.encode(key).into());
-        }
-        let origin = self.cluster.origin.clone();
-        blocking(move || {
-            // A provider that the host installed is as good as ours.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-            match ClientBuilder::try_from(config) {
-                Ok(builder) => Ok(builder.build()),
-                Err(error) => Err(Error::config(origin, format!("can't set up TLS: {}", chain(&error)))),
-            }
+    async fn connect(&self, identity: Option<Identity>) -> Result<Made> {
+        let cluster = self.cluster.clone();
+        let own = identity.clone();
+        let (files, to_server, to_proxy) = blocking(move || {
+            // Before they are read: what comes in between is found by the next look.
+            let files = stamps(&tls::files(&cluster));
+            let through_https =
+                cluster.kube.proxy_url.as_ref().is_some_and(|proxy| proxy.scheme_str() == Some("https"));
+            let to_proxy = through_https.then(|| tls::to_proxy(&cluster.system_roots)).transpose()?;
+            Ok((files, tls::to_server(&cluster, own.as_ref())?, to_proxy))
         })
-        .await?
+        .await??;
+        let client = connector::client(&self.cluster.kube, to_server, to_proxy, &self.cluster.origin)?;
+        Ok(Made { client, identity, files, looked: Instant::now() })
     }
 }
 
-impl Credential {
-    fn for_good(authorization: Option<HeaderValue>) -> Self {
-        Credential { authorization, identity: None, fresh_until: None }
-    }
-
-    fn from_plugin(answer: ExecCredential, origin: &str) -> Result<Self> {
-        let authorization = answer.token.map(|token| bearer(&token, origin)).transpose()?;
-        let fresh_until = answer.expires.map(|expires| {
-            let left = expires.duration_since(Timestamp::now()).unsigned_abs();
-            let left = if expires > Timestamp::now() { left } else { Duration::ZERO };
-            Instant::now() + left.saturating_sub(EARLY)
-        });
-        Ok(Credential { authorization, identity: answer.identity, fresh_until })
-    }
-
-    fn is_stale(&self) -> bool {
-        self.fresh_until.is_some_and(|until| Instant::now() >= until)
+impl Clients {
+    fn discard(&mut self) {
+        self.made = None;
+        self.epoch += 1;
     }
 }
 
-/// Tells the thread of a plugin or a file that the call it works for is over.
-#[derive(Default)]
-struct Abandoned(Arc<AtomicBool>);
-
-impl Drop for Abandoned {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let stamp = |file: &PathBuf| {
+        let about = std::fs::metadata(file).ok()?;
+        Some((about.modified().ok()?, about.len(), about.ino()))
+    };
+    files.iter().map(stamp).collect()
 }
 
 /// Files and processes are never waited for on the I/O thread.
@@ -222,18 +229,6 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
     tokio::task::spawn_blocking(work).await.map_err(|error| {
         Error::new(ErrorKind::Internal, "runtime", format!("a blocking task ended early: {error}"))
     })
-}
-
-fn bearer(token: &str, origin: &str) -> Result<HeaderValue> {
-    header(&format!("Bearer {token}"), origin)
-}
-
-fn header(text: &str, origin: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        Error::config(origin, "the credential has characters that an HTTP header can't carry")
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 /// An error with all its causes, in one line.

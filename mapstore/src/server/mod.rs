@@ -3,7 +3,12 @@
 
 pub(crate) mod api;
 pub(crate) mod connection;
+pub(crate) mod connector;
+pub(crate) mod credentials;
+pub(crate) mod lookup;
 pub(crate) mod retry;
 pub(crate) mod status;
+pub(crate) mod tls;
 pub(crate) mod verify;
 pub(crate) mod wire;
+pub(crate) mod x509;

@@ -64,7 +64,9 @@ impl Retry {
     /// the failure back if that would not help, or not in time.
     pub async fn again(&mut self, failure: Failure, can_renew: bool) -> Result<(), Failure> {
         let helps = match &failure {
-            Failure::NotSent(error) if error.kind() == ErrorKind::Config => {
+            Failure::NotSent(error)
+                if matches!(error.kind(), ErrorKind::Config | ErrorKind::Unauthorized) =>
+            {
                 !std::mem::replace(&mut self.reread, true)
             }
             Failure::NotSent(_) | Failure::Silence(_) => true,
