@@ -186,6 +186,31 @@ many: runners apiserver
 	$(call step,eight processes)
 	@tests/many/run.sh '$(DEBUG)' '$(APISERVER)' '$(or $(KEYS),100)'
 
+# The short form is 24 seeds, or as many as go into four and a half minutes.
+FAULTS := $(TARGET)/faults
+JOBS ?= 2
+faults-run = MAPSTORE_APISERVER_DIR='$(APISERVER)' '$(DEBUG)/faults' --built '$(DEBUG)' \
+    --sources tests/faults/traffic --jobs '$(JOBS)'
+
+.PHONY: faults-built
+faults-built: apiserver
+	$(BUILD)
+	@tests/faults/build.sh '$(DEBUG)'
+
+## make faults [SEED=n]   histories with faults on the real API server, judged; with a seed that one only
+.PHONY: faults
+faults: faults-built
+	$(call step,histories with faults)
+	@rm -rf '$(FAULTS)/short'
+	$(faults-run) --out '$(FAULTS)/short' $(if $(SEED),--seed '$(SEED)' --keep,--seed 1 --count 24 --seconds 270)
+
+## make soak HOURS=n   the same with new seeds, for so many hours
+.PHONY: soak
+soak: faults-built
+	$(call step,histories with faults for $(or $(HOURS),1) h)
+	$(faults-run) --out '$(FAULTS)/soak' --seed "$$(date +%s)" \
+	    --seconds "$$(awk 'BEGIN { print int($(or $(HOURS),1) * 3600) }')"
+
 ## make bench       what writes cost, beside other clients: see bench/README.md; BENCH="only=sizes rounds=1" measures less
 .PHONY: bench
 bench: apiserver

@@ -17,6 +17,7 @@ mod wire;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,20 @@ struct Shared {
     log: Mutex<Vec<Seen>>,
     /// A change ends all connections.
     cuts: watch::Sender<u64>,
+    lottery: Mutex<Option<Lottery>>,
+    /// Requests that the server is still to get although nobody waits for them.
+    outstanding: AtomicUsize,
+}
+
+/// Draws what happens to a request for which there is no rule. It is told method, path and query, not the body.
+pub type Lottery = Box<dyn FnMut(&Asked<'_>) -> Option<Rule> + Send>;
+
+/// A request as a [`Lottery`] sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub query: &'a str,
 }
 
 impl Proxy {
@@ -94,6 +109,8 @@ impl Proxy {
             counts: Mutex::default(),
             log: Mutex::default(),
             cuts: watch::Sender::new(0),
+            lottery: Mutex::default(),
+            outstanding: AtomicUsize::new(0),
         });
         runtime.spawn(accept(shared.clone(), listener));
         let scratch = Scratch::new("proxy")?;
@@ -154,6 +171,16 @@ impl Proxy {
         lock(&self.shared.rules).clear();
     }
 
+    /// From now on each request without a rule is drawn for; `None` ends that.
+    pub fn draw(&self, lottery: Option<Lottery>) {
+        *lock(&self.shared.lottery) = lottery;
+    }
+
+    /// How many held requests the server is still to get although their clients have gone.
+    pub fn outstanding(&self) -> usize {
+        self.shared.outstanding.load(Ordering::SeqCst)
+    }
+
     /// Ends all connections, in the middle of whatever they do.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
@@ -198,11 +225,20 @@ impl Shared {
     }
 
     fn rule_for(&self, request: &Request) -> Option<Arc<InForce>> {
-        lock(&self.rules).iter().find(|rule| rule.takes(request)).cloned()
+        let ruled = lock(&self.rules).iter().find(|rule| rule.takes(request)).cloned();
+        ruled.or_else(|| {
+            let asked = Asked { method: request.method(), path: request.path(), query: request.query() };
+            lock(&self.lottery).as_mut().and_then(|draw| draw(&asked)).map(InForce::new)
+        })
     }
 
     fn later(self: &Arc<Self>, request: Request, rule: Arc<InForce>) {
-        tokio::spawn(serve::deliver(self.clone(), request, rule));
+        self.outstanding.fetch_add(1, Ordering::SeqCst);
+        let shared = self.clone();
+        tokio::spawn(async move {
+            serve::deliver(shared.clone(), request, rule).await;
+            shared.outstanding.fetch_sub(1, Ordering::SeqCst);
+        });
     }
 
     async fn connect(&self) -> io::Result<Wire<TlsStream<TcpStream>>> {

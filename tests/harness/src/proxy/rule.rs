@@ -5,6 +5,7 @@
 //! |--------------------|-----------------------|----------------------|-----------------------------|
 //! | `Now`              | passes                | the answer is lost   | 504 after the commit        |
 //! | `Held`             | late, then the answer | cut at once, comes late | refused at once, comes late |
+//! | `Half`             | silence              | cut in the middle    | the same, and it says so    |
 //! | `Never`            | silence               | cut before it is sent | the proxy answers by itself |
 //!
 //! A client that goes away while its request is held doesn't take it along: it is delivered when it is released.
@@ -24,6 +25,8 @@ pub enum Delivery {
     /// When the rule is released.
     Held,
     HeldMs(u64),
+    /// The first half of the request, then the end of the connection.
+    Half,
     Never,
 }
 
@@ -183,6 +186,12 @@ impl Rule {
     /// The server never gets it.
     pub fn keep(mut self) -> Rule {
         self.delivery = Delivery::Never;
+        self
+    }
+
+    /// The server gets the first half of it.
+    pub fn halve(mut self) -> Rule {
+        self.delivery = Delivery::Half;
         self
     }
 

@@ -81,6 +81,12 @@ impl Connection {
     async fn ruled(&mut self, request: Request, rule: &Arc<InForce>) -> io::Result<After> {
         match rule.rule.delivery {
             Delivery::Now => self.deliver_now(&request, rule).await,
+            Delivery::Half => {
+                let bytes = request.bytes();
+                self.server().await?.send(&bytes[..bytes.len() / 2]).await?;
+                self.server = None;
+                self.keep(&request, rule).await
+            }
             Delivery::Never => self.keep(&request, rule).await,
             Delivery::Held | Delivery::HeldMs(_) => self.deliver_later(request, rule).await,
         }

@@ -1,0 +1,69 @@
+package report
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// Summary adds up the verdicts below a folder.
+func Summary(folder string) error {
+	found, err := filepath.Glob(filepath.Join(folder, "*", "verdict.json"))
+	if err != nil {
+		return err
+	}
+	total := Verdict{ByCall: map[string]int{}, ByOutcome: map[string]int{}, ByFault: map[string]int{}, Met: map[string]int{}, MetUnknown: map[string]int{}}
+	countable, violated, rules := 0, 0, map[string]int{}
+	for _, path := range found {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var v Verdict
+		if err := json.Unmarshal(text, &v); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if v.Countable {
+			countable++
+		}
+		if len(v.Violations) > 0 {
+			violated++
+		}
+		broken := map[string]bool{}
+		for _, one := range v.Violations {
+			broken[one.Rule] = true
+		}
+		for rule := range broken {
+			rules[rule]++
+		}
+		total.Calls += v.Calls
+		total.Written += v.Written
+		total.Undecided += v.Undecided
+		total.OverrunMS = max(total.OverrunMS, v.OverrunMS)
+		total.Milliseconds += v.Milliseconds
+		for _, pair := range [][2]map[string]int{{total.ByCall, v.ByCall}, {total.ByOutcome, v.ByOutcome}, {total.ByFault, v.ByFault}, {total.Met, v.Met}, {total.MetUnknown, v.MetUnknown}} {
+			for name, count := range pair[1] {
+				pair[0][name] += count
+			}
+		}
+	}
+	fmt.Printf("\n%d histories (%d count), %d with violations; %d calls, %d acknowledged writes; largest overrun of a deadline %.1f ms; "+
+		"%d keys that Porcupine didn't decide\n", len(found), countable, violated, total.Calls, total.Written, total.OverrunMS, total.Undecided)
+	for _, rule := range sorted(rules) {
+		fmt.Printf("  broken in %d: %s\n", rules[rule], rule)
+	}
+	fmt.Println("outcomes:")
+	for _, name := range sorted(total.ByOutcome) {
+		fmt.Printf("  %6d %s\n", total.ByOutcome[name], name)
+	}
+	fmt.Println("faults, the calls that met them, and how many of those don't know their outcome:")
+	for _, name := range sorted(total.ByFault) {
+		share := 0.0
+		if total.Met[name] > 0 {
+			share = 100 * float64(total.MetUnknown[name]) / float64(total.Met[name])
+		}
+		fmt.Printf("  %6d %-40s %6d %5.1f %%\n", total.ByFault[name], name, total.Met[name], share)
+	}
+	return nil
+}

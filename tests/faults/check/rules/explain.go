@@ -1,0 +1,210 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+
+	"faults/check/model"
+	"faults/check/record"
+)
+
+// explain: each version follows from the one before it by the writes that say they made it, and if none says so, by
+// writes of which nobody knows the outcome. So no acknowledged write is lost, none that failed was made, no batch is
+// half made, conditions held at the moment of the write, and nobody's keys were touched by the way.
+func (j *Judge) explain() {
+	for at := 1; at < len(j.Versions); at++ {
+		claims := j.claims[at]
+		if len(claims) == 0 {
+			j.explainUnclaimed(at)
+			continue
+		}
+		writers := map[string]bool{}
+		foreign := 0
+		for _, c := range claims {
+			writers[c.Process] = true
+			if c.IsForeign() {
+				foreign++
+			}
+		}
+		if len(writers) > 1 || foreign > 1 {
+			j.violate("a-revision-is-made-by-one-write", claims, []int{at - 1, at}, "revision %s is claimed by %s",
+				j.revisionOf(at), names(claims))
+			continue
+		}
+		if marker := j.Versions[at].Marker; foreign == 0 && marker != j.Versions[at-1].Marker && marker != "" {
+			j.violate("a-revision-told-is-the-write-s-own", claims, []int{at - 1, at}, "revision %s was made by %s, and %s says it made it",
+				j.revisionOf(at), marker, names(claims))
+			continue
+		}
+		if !j.reaches(at, claims) {
+			j.violate("an-acknowledged-write-is-in-its-revision", claims, []int{at - 1, at},
+				"revision %s is told by %s, whose writes don't make it of the version before", j.revisionOf(at), names(claims))
+		}
+	}
+	if first := j.claims[0]; len(first) > 0 {
+		j.violate("a-revision-told-is-the-write-s-own", first, []int{0}, "revision %s was there before %s", j.revisionOf(0), names(first))
+	}
+}
+
+// explainUnclaimed: nobody says this version is his.
+func (j *Judge) explainUnclaimed(at int) {
+	before, after := j.Versions[at-1], j.Versions[at]
+	if !after.Exists {
+		if !j.use(at, func(c *record.Call) bool { return c.Verb == "delete map" && c.Outcome != "Rejected" }) {
+			j.violate("each-change-has-a-writer", nil, []int{at - 1, at}, "nobody deleted the map at %d", after.Revision)
+		}
+		return
+	}
+	if after.Marker != before.Marker && after.Marker != "" {
+		if !j.use(at, func(c *record.Call) bool { return c.ID == after.Marker && c.Fate() == record.Unknown }) {
+			j.violate("each-change-has-a-writer", j.byID(after.Marker), []int{at - 1, at}, "%s says it didn't make revision %d", after.Marker, after.Revision)
+		}
+		return
+	}
+	// A missing map is made empty first, by whoever is to write into it.
+	if !before.Exists && len(after.State) == 0 {
+		return
+	}
+	if j.reaches(at, nil) {
+		return
+	}
+	var suspects []*record.Call
+	for _, c := range j.Calls {
+		for _, op := range c.Ops {
+			value, there := after.State[op[1]]
+			if old, was := before.State[op[1]]; there && op[0] != "delete" && value == op[2] && (!was || old != value) && strings.Contains(value, c.ID) {
+				suspects = append(suspects, c)
+			}
+		}
+	}
+	j.violate("each-change-has-a-writer", suspects, []int{at - 1, at}, "nobody says he made revision %d, or might have", after.Revision)
+}
+
+// use finds a write that may have made this version, and takes it: each is made once.
+func (j *Judge) use(at int, fits func(*record.Call) bool) bool {
+	for _, c := range j.Calls {
+		if j.used[c] == 0 && c.Start < j.until[at] && fits(c) {
+			j.used[c] = at
+			return true
+		}
+	}
+	return false
+}
+
+func (j *Judge) byID(id string) []*record.Call {
+	for _, c := range j.Calls {
+		if c.ID == id {
+			return []*record.Call{c}
+		}
+	}
+	return nil
+}
+
+// reaches: the claims, in some order, and writes of unknown outcome of the same process between them, make the version
+// of the one before it.
+func (j *Judge) reaches(at int, claims []*record.Call) bool {
+	before, after := j.Versions[at-1], j.Versions[at]
+	candidates := map[string][]*record.Call{}
+	for _, c := range j.Calls {
+		if c.IsWrite() && !c.IsForeign() && c.Fate() == record.Unknown && j.used[c] == 0 && c.Start < j.until[at] && shows(c, before.State, after.State) {
+			candidates[c.Process] = append(candidates[c.Process], c)
+		}
+	}
+	if len(claims) > 0 {
+		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: candidates[claims[0].Process]}
+		return s.from(before.State, claims, 0) && j.take(at, s.taken)
+	}
+	for _, some := range candidates {
+		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: some}
+		if s.from(before.State, nil, 0) && len(s.taken) > 0 {
+			return j.take(at, s.taken)
+		}
+	}
+	return false
+}
+
+func (j *Judge) take(at int, calls []*record.Call) bool {
+	for _, c := range calls {
+		j.used[c] = at
+	}
+	return true
+}
+
+// shows: something of the write is in the version after it; whatever it changed may be hidden by another of its group.
+func shows(c *record.Call, before, after model.State) bool {
+	for _, op := range c.Ops {
+		value, there := after[op[1]]
+		_, was := before[op[1]]
+		switch {
+		case op[0] == "truncate":
+			return true
+		case op[0] == "delete" && !there && was, op[0] != "delete" && there && value == op[2]:
+			return true
+		}
+	}
+	return false
+}
+
+// search looks for an order in which writes lead to a state.
+type search struct {
+	goal     model.State
+	revision string
+	optional []*record.Call
+	taken    []*record.Call
+	steps    int
+}
+
+func (s *search) from(state model.State, must []*record.Call, made int) bool {
+	if s.steps++; s.steps > 200_000 {
+		return false
+	}
+	if len(must) == 0 && (made > 0 || len(s.taken) > 0) && model.Equal(state, s.goal) {
+		return true
+	}
+	for number, c := range must {
+		if next, can := s.step(state, c, made); can {
+			rest := append(append([]*record.Call(nil), must[:number]...), must[number+1:]...)
+			if s.from(next, rest, made+1) {
+				return true
+			}
+		}
+	}
+	if len(s.taken) >= 3 {
+		return false
+	}
+	for number, c := range s.optional {
+		if c == nil {
+			continue
+		}
+		if next, can := s.step(state, c, made); can {
+			s.optional[number] = nil
+			s.taken = append(s.taken, c)
+			if s.from(next, must, made+1) {
+				return true
+			}
+			s.taken = s.taken[:len(s.taken)-1]
+			s.optional[number] = c
+		}
+	}
+	return false
+}
+
+// step: a member of a group is made on top of those before it. Only the first finds the map at its revision.
+func (s *search) step(state model.State, c *record.Call, made int) (model.State, bool) {
+	revision := s.revision
+	if made > 0 {
+		revision = ""
+	}
+	if !model.Holds(state, revision, c.Conditions) {
+		return nil, false
+	}
+	return model.Apply(state, c.Ops), true
+}
+
+func names(calls []*record.Call) string {
+	ids := make([]string, len(calls))
+	for at, c := range calls {
+		ids[at] = fmt.Sprintf("%s (%s)", c.ID, c.Process)
+	}
+	return strings.Join(ids, ", ")
+}

@@ -1,0 +1,102 @@
+//! What befalls whole processes: the API server with its etcd, the connections, a client.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use mapstore_harness::Cluster;
+use mapstore_harness::proxy::Proxy;
+
+use super::lottery::Fired;
+use crate::model::{Crash, Plan};
+use crate::record::now;
+use crate::traffic::Worker;
+
+/// Whom it can befall.
+#[derive(Clone)]
+pub struct Victims {
+    pub cluster: Arc<Cluster>,
+    pub proxy: Arc<Proxy>,
+    pub workers: Vec<Arc<Worker>>,
+    pub fired: Arc<Mutex<Vec<Fired>>>,
+}
+
+/// The crashes of a history, under way.
+pub struct Crashes(JoinHandle<Result<(), String>>);
+
+impl Crashes {
+    /// One after the other, in the order of their times. A process that has come to its end isn't stopped any more.
+    pub fn start(plan: &Plan, victims: Victims) -> Crashes {
+        let mut crashes = plan.crashes.clone();
+        crashes.sort_by_key(after);
+        let started = Instant::now();
+        Crashes(thread::spawn(move || {
+            for crash in crashes {
+                let due = started + Duration::from_millis(after(&crash));
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                victims.crash(&crash)?;
+            }
+            Ok(())
+        }))
+    }
+
+    /// Waits for the last of them. The server runs afterwards.
+    pub fn finish(self) -> Result<(), String> {
+        self.0.join().map_err(|_| "the thread of crashes has panicked".to_owned())?
+    }
+}
+
+fn after(crash: &Crash) -> u64 {
+    match crash {
+        Crash::ServerKilled { after }
+        | Crash::ServerPaused { after, .. }
+        | Crash::ConnectionsCut { after }
+        | Crash::ClientStopped { after, .. }
+        | Crash::ClientKilled { after, .. } => *after,
+    }
+}
+
+impl Victims {
+    fn crash(&self, crash: &Crash) -> Result<(), String> {
+        let failed = |error: mapstore_harness::Error| error.to_string();
+        match crash {
+            Crash::ServerKilled { .. } => {
+                self.note("API server and etcd killed");
+                self.cluster.kill().map_err(failed)?;
+                self.cluster.start_again().map_err(failed)?;
+            }
+            Crash::ServerPaused { lasts, .. } => {
+                self.note("API server stopped for a while");
+                self.cluster.pause().map_err(failed)?;
+                thread::sleep(Duration::from_millis(*lasts));
+                self.cluster.resume().map_err(failed)?;
+            }
+            Crash::ConnectionsCut { .. } => {
+                self.note("all connections cut");
+                self.proxy.cut();
+            }
+            Crash::ClientStopped { process, lasts, .. } => {
+                if self.workers[*process].signal(libc::SIGSTOP) {
+                    self.note("client stopped for a while");
+                    thread::sleep(Duration::from_millis(*lasts));
+                    self.workers[*process].signal(libc::SIGCONT);
+                }
+            }
+            Crash::ClientKilled { process, .. } => {
+                if self.workers[*process].signal(libc::SIGKILL) {
+                    self.note("client killed");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self, kind: &str) {
+        self.fired.lock().unwrap_or_else(PoisonError::into_inner).push(Fired {
+            at: now(),
+            kind: kind.to_owned(),
+            method: String::new(),
+            query: String::new(),
+        });
+    }
+}

@@ -1,0 +1,9 @@
+//! What is done to the clients' requests, and to whole processes.
+
+mod crash;
+mod kind;
+mod lottery;
+
+pub use crash::{Crashes, Victims};
+pub use kind::Kind;
+pub use lottery::{Fired, lottery};

@@ -1,0 +1,125 @@
+//! One history, from its seed to its files.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mapstore_harness::proxy::Proxy;
+use mapstore_harness::{Cluster, Scratch, Sections};
+use serde_json::{Value as Json, json};
+
+use crate::faults::{Crashes, Fired, Victims, lottery};
+use crate::model::{Crash, Plan};
+use crate::record::{Truth, current_revision, now, write_lines};
+use crate::traffic::{Foreigners, Map, Programs, Start, Worker, manifest, script};
+
+/// How long requests that are held may take to be delivered when all is over.
+const SETTLING: Duration = Duration::from_secs(20);
+
+/// Where histories are made.
+pub struct Ground {
+    pub cluster: Arc<Cluster>,
+    pub namespace: String,
+    pub programs: Programs,
+}
+
+/// Runs the plan and writes down what happened. What isn't the store's fault is an error.
+pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
+    let map = Map { namespace: ground.namespace.clone(), name: format!("h{}-{:x}", plan.seed, now()) };
+    let client = ground.cluster.client();
+    if plan.premade {
+        let made = client.post(&map.collection(), &manifest(&map, plan.large));
+        made.and_then(|reply| reply.success("create the map")).map_err(|e| e.to_string())?;
+    }
+    let first = current_revision(client, &map)?;
+    let proxy = Arc::new(Proxy::start(&ground.cluster).map_err(|e| e.to_string())?);
+    let scratch = Scratch::new("history").map_err(|e| e.to_string())?;
+    let kubeconfig = with_token_file(&proxy, &scratch)?;
+    let fired: Arc<Mutex<Vec<Fired>>> = Arc::default();
+    proxy.draw(Some(lottery(plan, fired.clone())));
+    let started = Instant::now();
+    let workers = start_workers(ground, plan, &map, &kubeconfig)?;
+    let foreigners = Foreigners::start(plan, &ground.cluster, &map);
+    let victims = Victims {
+        cluster: ground.cluster.clone(),
+        proxy: proxy.clone(),
+        workers: workers.clone(),
+        fired: fired.clone(),
+    };
+    let crashes = Crashes::start(plan, victims);
+    workers.iter().for_each(|worker| worker.wait_quiet());
+    crashes.finish()?;
+    let mut calls = foreigners.finish();
+    proxy.draw(None);
+    settle(&proxy)?;
+    let calm = now();
+    workers.iter().for_each(|worker| worker.go_on());
+    let mut problems = Vec::new();
+    for (worker, process) in workers.iter().zip(&plan.processes) {
+        let collected = worker.finish();
+        calls.extend(collected.calls);
+        problems.extend(collected.problem.map(|why| json!({"process": process.name, "problem": why})));
+    }
+    let took = started.elapsed();
+    let truth = Truth::read(client, &map, first)?;
+    let killed = plan.crashes.iter().find_map(|crash| match crash {
+        Crash::ClientKilled { process, .. } => Some(plan.processes[*process].name.clone()),
+        _ => None,
+    });
+    let about = json!({
+        "seed": plan.seed, "plan": format!("{plan:?}"), "first": first, "calm": calm, "killed": killed,
+        "milliseconds": took.as_millis() as u64, "problems": problems,
+    });
+    write_lines(folder, "about.json", &[about])?;
+    write_lines(folder, "calls.jsonl", &calls)?;
+    write_lines(folder, "truth.jsonl", &truth)?;
+    write_lines(folder, "faults.jsonl", &fired.lock().unwrap_or_else(PoisonError::into_inner))?;
+    let _ = client.delete(&map.path());
+    Ok(())
+}
+
+/// Credentials that can be renewed, so that a 401 in between is one.
+fn with_token_file(proxy: &Proxy, scratch: &Scratch) -> Result<String, String> {
+    let failed = |error: mapstore_harness::Error| error.to_string();
+    let mut sections = Sections::read(proxy.kubeconfig()).map_err(failed)?;
+    let token = sections.user["token"].as_str().ok_or("the administrator has no token")?;
+    let file = scratch.write("token", token).map_err(failed)?;
+    sections.user = json!({"tokenFile": file});
+    let path = scratch.write("kubeconfig", sections.to_kubeconfig().to_string()).map_err(failed)?;
+    Ok(path.display().to_string())
+}
+
+fn start_workers(
+    ground: &Ground,
+    plan: &Plan,
+    map: &Map,
+    kubeconfig: &str,
+) -> Result<Vec<Arc<Worker>>, String> {
+    let workers = plan.processes.iter().enumerate().map(|(number, process)| {
+        let clients = 0..process.modes.len();
+        let modes: serde_json::Map<String, Json> = clients
+            .clone()
+            .map(|client| (format!("{}.c{client}", process.name), json!(process.modes[client])))
+            .collect();
+        let setup = json!({
+            "kubeconfig": kubeconfig, "namespace": map.namespace, "map": map.name,
+            "process": process.name, "modes": modes,
+        });
+        let script = clients.flat_map(|client| script(plan, number, client)).collect();
+        Worker::start(&ground.programs, Start { language: process.language, setup, script })
+    });
+    workers.collect()
+}
+
+/// Waits until the server has got what was held back.
+fn settle(proxy: &Proxy) -> Result<(), String> {
+    let until = Instant::now() + SETTLING;
+    while proxy.outstanding() > 0 {
+        if Instant::now() > until {
+            return Err(format!("{} held requests weren't delivered in {SETTLING:?}", proxy.outstanding()));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
