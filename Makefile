@@ -127,6 +127,7 @@ tests-offline:
 	$(call step,tests without a real API server)
 	$(BUILD)
 	cargo test --locked --workspace
+	cd tests/faults/check && gofmt -l . | (! grep .) && go vet ./... && go test ./...
 
 .PHONY: apiserver
 apiserver:

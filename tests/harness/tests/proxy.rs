@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mapstore_harness::proxy::{Canned, Hearing, PathKind, Proxy, Rule};
+use mapstore_harness::proxy::{Asked, Canned, Hearing, PathKind, Proxy, Rule};
 use mapstore_harness::{Client, Cluster, Kind, LineProgram, Media};
 use serde_json::{Value, json};
 
@@ -83,11 +83,36 @@ fn what_the_server_gets_and_what_the_client_hears() {
     proxy.rule(Rule::on("PATCH").trickle(Duration::from_micros(1)));
     assert_eq!(site.patch("trickle"), Some(200));
 
+    proxy.rule(Rule::on("PATCH").halve().close());
+    assert_eq!(site.patch("half of the request"), None);
+    assert_eq!(site.stored(), "trickle");
+
     proxy.rule(Rule::on("PATCH").path("/other").close());
     proxy.rule(Rule::on("PATCH").query("dryRun").close());
     proxy.rule(Rule::on("PATCH").nth(2).close());
     assert_eq!(site.patch("matched by none"), Some(200));
     assert_eq!(site.patch("the second"), None);
+}
+
+#[test]
+fn a_lottery_draws_for_what_has_no_rule() {
+    let site = Site::start();
+    let refuse = |asked: &Asked<'_>| {
+        (asked.method == "PATCH").then(|| Rule::on("").keep().instead(Canned::text(503, "drawn")))
+    };
+    site.proxy.rule(Rule::on("PATCH").close());
+    site.proxy.draw(Some(Box::new(refuse)));
+    assert_eq!(site.patch("a rule goes first"), None);
+    assert_eq!(site.patch("drawn"), Some(503));
+    assert_eq!(site.client.get(&site.path()).unwrap().status, 200);
+    site.proxy.draw(Some(Box::new(|_| Some(Rule::on("").hold_for(Duration::from_millis(200)).close()))));
+    assert_eq!(site.patch("late"), None);
+    assert_eq!((site.proxy.outstanding(), site.stored()), (1, json!("a rule goes first")));
+    site.proxy.draw(None);
+    while site.proxy.outstanding() > 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(site.stored(), "late");
 }
 
 #[test]
