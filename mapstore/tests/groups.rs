@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,10 +40,22 @@ impl Scene {
     }
 }
 
-/// Starts it, and returns when it must be in the queue.
+/// Starts it, and returns when it waits in the queue: its thread sleeps, and goes on sleeping.
 fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
-    let running = thread::spawn(work);
-    thread::sleep(Duration::from_millis(100));
+    let (tell, thread) = mpsc::channel();
+    let running = thread::spawn(move || {
+        // SAFETY: it takes nothing and gives a number.
+        tell.send(unsafe { libc::gettid() }).expect("somebody listens");
+        work()
+    });
+    let state = format!("/proc/self/task/{}/stat", thread.recv().expect("it runs"));
+    let mut asleep = 0;
+    while asleep < 20 && !running.is_finished() {
+        let stat = std::fs::read_to_string(&state).unwrap_or_default();
+        let sleeps = stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('S'));
+        asleep = if sleeps { asleep + 1 } else { 0 };
+        thread::sleep(Duration::from_millis(5));
+    }
     running
 }
 
@@ -122,7 +135,8 @@ fn close_answers_everybody() {
             let in_flight = refused.to_string().contains("may have been applied");
             assert_eq!(in_flight, number == 0, "{cache:?}, number {number}: {refused}");
         }
-        assert!(began.elapsed() < Duration::from_secs(1), "{cache:?}: {:?}", began.elapsed());
+        // Without an answer from close they would wait for their deadline, 10 s.
+        assert!(began.elapsed() < Duration::from_secs(5), "{cache:?}: {:?}", began.elapsed());
         held.release();
         thread::sleep(Duration::from_millis(100));
         assert!(
@@ -153,13 +167,17 @@ fn large_writes_do_not_starve_a_small_one() {
                 });
             }
             thread::sleep(Duration::from_millis(300));
-            for round in 1..=10 {
-                scene.proxy.reset_counts();
-                store.set("small", round.to_string()).unwrap();
-                let meanwhile = scene.proxy.counts().of("PATCH", PathKind::Object).requests;
-                assert!(meanwhile <= 4, "{cache:?}: {meanwhile} other requests went first");
-            }
+            let mut meanwhile: Vec<_> = (1..=10)
+                .map(|round| {
+                    scene.proxy.reset_counts();
+                    store.set("small", round.to_string()).unwrap();
+                    scene.proxy.counts().of("PATCH", PathKind::Object).requests
+                })
+                .collect();
             over.cancel();
+            // Now and then this thread is on no processor, and the others go on: the usual number counts.
+            meanwhile.sort_unstable();
+            assert!(meanwhile[5] <= 4, "{cache:?}: {meanwhile:?} requests until a small write was done");
         });
     }
 }

@@ -70,7 +70,10 @@ static inline int rounds(int normal) {
 }
 
 static inline int under_a_tool(void) { return getenv("MAPSTORE_TEST_ROUNDS") != NULL; }
+/* What has to come at once comes long before a call's default deadline, 10 s,
+ * on a busy machine too. */
 static inline int slowness(void) { return under_a_tool() ? 20 : 1; }
+#define AT_ONCE_MS (5000 * slowness())
 
 /* A kubeconfig for a server on loopback; port 1 is nobody. The file stays in
  * HOME, an empty directory that the test removes. */

@@ -11,7 +11,7 @@ pub mod writes;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use mapstore::{Cache, Call, Error, ErrorKind, Options, Store};
+#[allow(unused_imports)]
+pub use mapstore_harness::Lateness;
 use mapstore_harness::proxy::Proxy;
 use mapstore_harness::{Client, Cluster, Kind, Scratch, Sections, clean_command};
 use serde_json::{Value as Json, json};
@@ -203,41 +205,6 @@ pub type Operation = fn(&Store) -> mapstore::Result<()>;
 
 pub fn all_operations() -> impl Iterator<Item = (&'static str, Operation)> {
     READS.into_iter().chain(ALWAYS_ASKS).chain(WRITES)
-}
-
-/// How late threads that only sleep wake up, at worst, while this lives.
-pub struct Lateness {
-    worst: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Lateness {
-    pub fn watch() -> Lateness {
-        let lateness = Lateness { worst: Arc::default(), stop: Arc::default() };
-        for _ in 0..3 {
-            let (worst, stop) = (lateness.worst.clone(), lateness.stop.clone());
-            thread::spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let before = Instant::now();
-                    thread::sleep(ms(2));
-                    let late = before.elapsed().saturating_sub(ms(2));
-                    worst.fetch_max(late.as_micros() as u64, Ordering::Relaxed);
-                }
-            });
-        }
-        lateness
-    }
-
-    /// A call needs two threads to wake up, one after the other: the one that sends and its own.
-    pub fn of_a_call(&self) -> Duration {
-        2 * Duration::from_micros(self.worst.load(Ordering::Relaxed))
-    }
-}
-
-impl Drop for Lateness {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Runs a call and checks that it is back by its deadline, plus 100 ms and the lateness of this machine.
