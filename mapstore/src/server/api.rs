@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper_util::client::legacy::connect::capture_connection;
@@ -17,6 +17,7 @@ use crate::host::deadline::Try;
 use crate::model::Revision;
 use crate::model::{Snapshot, Version};
 use crate::server::connection::{Connection, chain};
+use crate::server::lines::{Lines, TooLong};
 use crate::server::status::{Asked, Failure, Refusal};
 use crate::server::tls::{self, Fault};
 use crate::server::wire::{self, Event, Look};
@@ -29,6 +30,9 @@ const FIELD_MANAGER: &str = "mapstore";
 
 /// More than any ConfigMap in JSON: 1 MiB of values can be 6 MiB of escaped text.
 const MAX_ANSWER: usize = 16 << 20;
+
+/// More than any ConfigMap's metadata: annotations have 256 KiB, managedFields a few hundred.
+const MAX_METADATA: usize = 4 << 20;
 
 /// Of a trace as much as one or a few large maps.
 const MAX_TRACE: usize = 64 << 20;
@@ -112,12 +116,12 @@ impl Api {
         let accept = if whole { OBJECT } else { METADATA };
         let follow = async |response: Response<Body>| -> Result<Option<T>, Failure> {
             let mut body = Limited::new(response.into_body(), MAX_TRACE);
-            let mut lines = BytesMut::new();
+            let mut lines = Lines::up_to(if whole { MAX_ANSWER } else { MAX_METADATA });
             while let Some(frame) = body.frame().await {
                 let Ok(frame) = frame else { return Ok(None) };
-                lines.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-                while let Some(end) = lines.iter().position(|byte| *byte == b'\n') {
-                    if let Some(verdict) = judge(wire::event(&lines.split_to(end + 1))?) {
+                lines.push(frame.data_ref().map_or(&[], |data| data));
+                while let Some(line) = lines.next().map_err(|TooLong| self.endless())? {
+                    if let Some(verdict) = judge(wire::event(&line)?) {
                         return Ok(Some(verdict));
                     }
                 }
@@ -170,6 +174,7 @@ impl Api {
                 namespace: &self.namespace,
                 name: &self.name,
                 origin: self.connection.origin(),
+                address: &self.connection.address(),
             }),
         }
     }
@@ -254,6 +259,10 @@ impl Api {
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
                 self.connection.discard_client(&session).await;
             }
+            // Another server may answer, but not on this connection.
+            Err(Failure::Refused(refusal)) if refusal.leaving || refusal.asks_to_wait() => {
+                self.connection.discard_client(&session).await;
+            }
             Err(Failure::Refused(refusal)) if refusal.code == 401 => {
                 self.connection.discard_credential(&session).await;
             }
@@ -274,10 +283,11 @@ impl Api {
             return take(response).await;
         }
         let retry_after = retry_after(response.headers());
+        let closes = closes(response.headers());
         // An answer that is cut has told its status all the same.
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(Failure::Refused(Refusal::new(status.as_u16(), retry_after, &body)))
+        Err(Failure::Refused(Refusal::new(status.as_u16(), retry_after, &body).on_a_connection(closes)))
     }
 
     /// Of hyper's errors only those of connecting say for certain that nothing was sent.
@@ -305,6 +315,12 @@ impl Api {
             self.subject(),
             format!("can't reach the API server {address} (from the {origin}): {what}"),
         )
+    }
+
+    /// A watch that sends a line no API server does.
+    fn endless(&self) -> Failure {
+        let what = format!("what answers at {} sends an event of no end", self.connection.address());
+        Failure::Fatal(Error::new(ErrorKind::Unavailable, self.subject(), what))
     }
 
     /// The two sides didn't get as far as a request: one of them doesn't take the other's certificate.
@@ -350,6 +366,12 @@ impl Api {
 fn query(run: Run) -> String {
     let dry = if run == Run::Dry { "&dryRun=All" } else { "" };
     format!("?fieldManager={FIELD_MANAGER}{dry}")
+}
+
+/// Whether the server ends the connection.
+fn closes(headers: &http::HeaderMap) -> bool {
+    let all = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    all.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("close"))
 }
 
 /// Seconds only: the API server sends no dates.

@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod connection;
 pub(crate) mod connector;
 pub(crate) mod credentials;
+pub(crate) mod lines;
 pub(crate) mod lookup;
 pub(crate) mod retry;
 pub(crate) mod status;

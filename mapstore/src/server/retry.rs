@@ -8,6 +8,8 @@
 //! | silence, a cut answer              | again, on a new connection | the same again: its revision fences  |
 //! | 500, 502, 503, 504                 | again, backing off         | the same again: its revision fences  |
 //! | 429                                | after Retry-After          | after Retry-After: not applied       |
+//! | of a server that shuts down: 429   | first at once, on a new    | the same                             |
+//! | that closes, 503 with Retry-After  | connection, then so        |                                      |
 //! | 401, credentials that can be renewed | once, renewed            | once, renewed: not applied           |
 //! | 409                                | -                          | without condition and cache: at once, |
 //! |                                    |                            | whatever the revision; else looks and |
@@ -42,11 +44,13 @@ pub(crate) struct Retry {
     conflicts: u32,
     renewed: bool,
     reread: bool,
+    /// A server that shuts down was left for another one, once.
+    moved: bool,
 }
 
 impl Retry {
     pub fn new(deadline: Instant) -> Self {
-        Retry { deadline, tries: 0, conflicts: 0, renewed: false, reread: false }
+        Retry { deadline, tries: 0, conflicts: 0, renewed: false, reread: false, moved: false }
     }
 
     /// The first try leaves half of the time for another one: the pooled
@@ -87,10 +91,16 @@ impl Retry {
     /// Backs off, for less towards the end, so that a last try has its time; not
     /// at all after a try that ran out of its time. `false`, at once, if the
     /// deadline would be over by then.
-    pub async fn pause(&self, after: Option<&Failure>) -> bool {
+    pub async fn pause(&mut self, after: Option<&Failure>) -> bool {
         let at_least = match after {
             Some(Failure::NotSent(error) | Failure::Silence(error))
                 if error.kind() == ErrorKind::Deadline =>
+            {
+                return !self.is_over();
+            }
+            // It shuts down; another one may answer, on the new connection that comes next.
+            Some(Failure::Refused(refusal))
+                if refusal.leaving && !std::mem::replace(&mut self.moved, true) =>
             {
                 return !self.is_over();
             }

@@ -29,11 +29,17 @@ pub(crate) enum Failure {
 pub(crate) struct Refusal {
     pub code: u16,
     pub retry_after: Option<Duration>,
+    /// The server shuts down: another one would answer on a new connection.
+    pub leaving: bool,
     status: Box<Status>,
+    /// Whether it was a `Status` object, as an API server sends it.
+    told: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Status {
+    #[serde(default)]
+    kind: String,
     #[serde(default)]
     message: String,
     #[serde(default)]
@@ -68,6 +74,8 @@ pub(crate) struct Asked<'a> {
     pub name: &'a str,
     /// Where the credentials came from.
     pub origin: &'a str,
+    /// Where the answer came from.
+    pub address: &'a str,
 }
 
 impl Refusal {
@@ -80,7 +88,25 @@ impl Refusal {
         }
         let told = Duration::from_secs(status.details.retry_after_seconds);
         let retry_after = retry_after.or(Some(told).filter(|told| !told.is_zero()));
-        Refusal { code, retry_after, status }
+        let told = status.kind == "Status" || !status.reason.is_empty();
+        Refusal { code, retry_after, leaving: false, status, told }
+    }
+
+    /// `closes`: the server ends the connection that the answer came on. An API
+    /// server that shuts down answers 429 with `Connection: close`, or 503 with
+    /// Retry-After (`WithRetryAfter` in apiserver's pkg/server/filters).
+    pub fn on_a_connection(self, closes: bool) -> Refusal {
+        let leaving = match self.code {
+            503 => closes || self.retry_after.is_some(),
+            429 => closes,
+            _ => false,
+        };
+        Refusal { leaving, ..self }
+    }
+
+    /// A server that is too busy for this one.
+    pub fn asks_to_wait(&self) -> bool {
+        self.code == 429 && self.retry_after.is_some()
     }
 
     fn has_cause(&self, reason: &str, text: &str) -> bool {
@@ -173,6 +199,7 @@ impl Refusal {
                 format!("namespace {}", asked.namespace),
                 format!("it doesn't exist; create it first: kubectl create namespace {}", asked.namespace),
             ),
+            404 if !self.told => error(ErrorKind::Unavailable, not_an_api_server(asked, said)),
             409 => error(ErrorKind::Conflict, format!("another writer was faster: {said}")),
             429 => error(ErrorKind::Overloaded, format!("the API server asks to slow down: {said}")),
             422 if self.immutable() => {
@@ -211,6 +238,16 @@ impl Refusal {
     }
 }
 
+/// A path that isn't there: a wrong port, a path that is missing in the
+/// server's address, or a load balancer that knows of no server.
+fn not_an_api_server(asked: Asked<'_>, said: &str) -> String {
+    let Asked { origin, address, .. } = asked;
+    format!(
+        "what answers at {address} is not the API of a Kubernetes cluster (HTTP status 404); check host, port and path \
+         of the server in the {origin}. It says: {said}"
+    )
+}
+
 fn forbidden(asked: Asked<'_>, said: &str) -> String {
     let Asked { verb, namespace, name, .. } = asked;
     // `create` can't be granted for a name: authorization happens before the body is read.
@@ -226,7 +263,8 @@ fn forbidden(asked: Asked<'_>, said: &str) -> String {
 mod tests {
     use super::*;
 
-    const ASKED: Asked<'static> = Asked { verb: "patch", namespace: "ns", name: "m", origin: "test" };
+    const ASKED: Asked<'static> =
+        Asked { verb: "patch", namespace: "ns", name: "m", origin: "test", address: "https://host/path" };
 
     fn refusal(code: u16, body: serde_json::Value) -> Refusal {
         Refusal::new(code, None, body.to_string().as_bytes())
@@ -282,6 +320,26 @@ mod tests {
         assert!(!Refusal::new(404, None, b"404 page not found").object_missing());
         let cut = Refusal::new(429, Some(Duration::from_secs(3)), br#"{"kind":"Sta"#);
         assert_eq!(cut.retry_after, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn a_404_of_something_else_says_what_answered_and_where() {
+        for body in ["404 page not found\n", "<html><h1>Not Found</h1>", "{\"error\": \"no route\"}", ""] {
+            let refusal = Refusal::new(404, None, body.as_bytes());
+            assert!(!refusal.object_missing());
+            let error = refusal.to_error(ASKED);
+            let text = error.to_string();
+            assert!(text.contains("https://host/path") && text.contains("not the API"), "{text}");
+            assert_eq!((error.kind(), error.http_status()), (ErrorKind::Unavailable, Some(404)));
+        }
+    }
+
+    #[test]
+    fn a_server_that_shuts_down_is_told_from_a_busy_one() {
+        let second = Some(Duration::from_secs(1));
+        let leaving = |code, wait, closes| Refusal::new(code, wait, b"").on_a_connection(closes).leaving;
+        assert!(leaving(503, second, false) && leaving(503, None, true) && leaving(429, second, true));
+        assert!(!leaving(429, second, false) && !leaving(503, None, false) && !leaving(500, second, true));
     }
 
     #[test]
