@@ -448,3 +448,6 @@ fn classify(error: &rustls::Error) -> Option<Fault> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
