@@ -342,8 +342,9 @@ fn parse_proxy(name: &str, text: &str) -> Result<http::Uri> {
     with_scheme
         .parse::<http::Uri>()
         .ok()
-        .filter(|uri| uri.host().is_some() && matches!(uri.scheme_str(), Some("http" | "https")))
-        .ok_or_else(|| Error::config(name, "the proxy is not an http or https address"))
+        .filter(|uri| uri.host().is_some())
+        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https" | "socks5" | "socks5h")))
+        .ok_or_else(|| Error::config(name, "the proxy is not an http, https or socks5 address"))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -357,7 +357,7 @@ fn proxies() {
     assert_eq!(proxied(&[set, ("NO_PROXY", "proxy, other.example")], out, "").unwrap(), via);
     let own = Some("http://own:1/".to_owned());
     assert_eq!(proxied(&[set, ("NO_PROXY", "*")], out, ", proxy-url: 'http://own:1'").unwrap(), own);
-    let error = proxied(&[("HTTPS_PROXY", "socks5://u:t0psecret@x:1")], out, "").unwrap_err();
+    let error = proxied(&[("HTTPS_PROXY", "socks4://u:t0psecret@x:1")], out, "").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("HTTPS_PROXY") && !error.to_string().contains("t0psecret"), "{error}");
 }

@@ -334,6 +334,13 @@ impl Api {
                      certificate-authority of the {origin}"
                 ),
             ),
+            Fault::Proxy(why) => Error::config(
+                self.subject(),
+                format!(
+                    "the certificate of the https proxy before {address} is not trusted by the authorities of this \
+                     system: {why}"
+                ),
+            ),
             Fault::NothingInCommon => Error::config(
                 self.subject(),
                 format!(

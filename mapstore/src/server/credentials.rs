@@ -55,7 +55,7 @@ pub(crate) struct Credential {
 pub(crate) struct Credentials {
     auth: Auth,
     origin: String,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
     /// Counts the renewals that are over.
     news: watch::Sender<u64>,
 }
@@ -63,6 +63,7 @@ pub(crate) struct Credentials {
 #[derive(Default)]
 struct State {
     current: Option<Credential>,
+    /// How many were obtained.
     obtained: u64,
     renewals: Vec<Weak<Renewal>>,
 }
@@ -75,8 +76,8 @@ struct Renewal {
 
 #[derive(Default)]
 struct Shared {
-    outcome: OnceLock<Result<Credential>>,
-    taken: AtomicBool,
+    /// Why it failed; a success is the state's current credential.
+    failure: OnceLock<Error>,
     complaints: Complaints,
 }
 
@@ -88,7 +89,7 @@ impl Drop for Renewal {
 
 impl Credentials {
     pub fn new(auth: Auth, origin: String) -> Credentials {
-        Credentials { auth, origin, state: Mutex::default(), news: watch::Sender::new(0) }
+        Credentials { auth, origin, state: Arc::default(), news: watch::Sender::new(0) }
     }
 
     /// Whether others can be had than those just refused.
@@ -98,22 +99,26 @@ impl Credentials {
 
     /// The credential with this number was refused.
     pub fn refused(&self, number: u64) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.current.take_if(|current| current.number == number);
     }
 
     /// What to send, renewed if it has to be.
     pub async fn get(&self, deadline: Instant) -> Result<Credential> {
         let mut news = self.news.subscribe();
-        if let Some(fresh) = self.fresh() {
-            return Ok(fresh);
-        }
-        let (mut renewals, joined) = self.join_or_start();
-        let patience = joined.then(|| Instant::now() + left(deadline) / 2);
-        let mut second = patience;
+        let (mut renewals, since, joined) = {
+            let mut state = lock(&self.state);
+            if let Some(fresh) = state.current.as_ref().filter(|current| !current.is_stale()) {
+                return Ok(fresh.clone());
+            }
+            let running = state.running();
+            let joined = !running.is_empty();
+            (if joined { running } else { vec![self.start(&mut state)] }, state.obtained, joined)
+        };
+        let mut second = joined.then(|| Instant::now() + left(deadline) / 2);
         loop {
             news.borrow_and_update();
-            if let Some(over) = self.look_at(&renewals) {
+            if let Some(over) = self.look_at(&renewals, since) {
                 return over;
             }
             let impatient = async {
@@ -133,27 +138,11 @@ impl Credentials {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn fresh(&self) -> Option<Credential> {
-        self.state().current.clone().filter(|current| !current.is_stale())
-    }
-
-    /// What is under way (`true`), or something new.
-    fn join_or_start(&self) -> (Vec<Arc<Renewal>>, bool) {
-        let mut state = self.state();
-        let running = state.running();
-        if !running.is_empty() {
-            return (running, true);
-        }
-        (vec![self.start(&mut state)], false)
-    }
-
     fn start_another(&self, renewals: &mut Vec<Arc<Renewal>>) {
-        let mut state = self.state();
-        *renewals = state.running();
+        let mut state = lock(&self.state);
+        let running = state.running();
+        renewals.retain(|known| !running.iter().any(|one| Arc::ptr_eq(one, known)));
+        renewals.extend(running);
         if renewals.len() < MOST {
             renewals.push(self.start(&mut state));
         }
@@ -162,10 +151,16 @@ impl Credentials {
     fn start(&self, state: &mut State) -> Arc<Renewal> {
         let shared = Arc::new(Shared::default());
         let (auth, origin) = (self.auth.clone(), self.origin.clone());
-        let (inside, news) = (shared.clone(), self.news.clone());
+        let (inside, all, news) = (shared.clone(), self.state.clone(), self.news.clone());
         let task = tokio::spawn(async move {
-            let outcome = obtain(auth, &origin, &inside.complaints).await;
-            let _ = inside.outcome.set(outcome);
+            match obtain(auth, &origin, &inside.complaints).await {
+                Ok(credential) => {
+                    let mut state = lock(&all);
+                    state.obtained += 1;
+                    state.current = Some(Credential { number: state.obtained, ..credential });
+                }
+                Err(failure) => drop(inside.failure.set(failure)),
+            }
             news.send_modify(|over| *over += 1);
         });
         let renewal = Arc::new(Renewal { shared, task: task.abort_handle() });
@@ -173,28 +168,16 @@ impl Credentials {
         renewal
     }
 
-    /// What this means for somebody who waits for these: a success of any of
-    /// them, or a failure when there is none left to hope for.
-    fn look_at(&self, renewals: &[Arc<Renewal>]) -> Option<Result<Credential>> {
-        let mut state = self.state();
-        for renewal in renewals {
-            if let Some(Ok(credential)) = renewal.shared.outcome.get()
-                && !renewal.shared.taken.swap(true, Ordering::Relaxed)
-            {
-                state.obtained += 1;
-                state.current = Some(Credential { number: state.obtained, ..credential.clone() });
-            }
+    /// What this means for somebody who waits for these: a success of any
+    /// renewal since then, were it expired already, or a failure when there is
+    /// none left to hope for.
+    fn look_at(&self, renewals: &[Arc<Renewal>], since: u64) -> Option<Result<Credential>> {
+        let mut state = lock(&self.state);
+        if let Some(current) = state.current.as_ref().filter(|current| current.number > since) {
+            return Some(Ok(current.clone()));
         }
-        let succeeded = renewals.iter().any(|renewal| matches!(renewal.shared.outcome.get(), Some(Ok(_))));
-        if succeeded || state.current.as_ref().is_some_and(|current| !current.is_stale()) {
-            // Already expired, it may still do for those who waited for it.
-            return state.current.clone().map(Ok);
-        }
-        let mut failures = renewals.iter().map(|renewal| renewal.shared.outcome.get());
-        if failures.clone().any(|outcome| outcome.is_none()) {
-            return None;
-        }
-        let failure = failures.find_map(|outcome| outcome?.as_ref().err()).cloned()?;
+        let failures: Option<Vec<_>> = renewals.iter().map(|renewal| renewal.shared.failure.get()).collect();
+        let failure = failures?.first().map(|failure| (*failure).clone())?;
         Some(state.old_token(&self.auth).ok_or(failure))
     }
 
@@ -215,7 +198,9 @@ impl State {
     fn running(&mut self) -> Vec<Arc<Renewal>> {
         self.renewals.retain(|renewal| renewal.strong_count() > 0);
         let alive = self.renewals.iter().filter_map(Weak::upgrade);
-        alive.filter(|renewal| renewal.shared.outcome.get().is_none()).collect()
+        alive
+            .filter(|renewal| !renewal.task.is_finished() && renewal.shared.failure.get().is_none())
+            .collect()
     }
 
     /// A token file that can't be read right now: the token known may still do.
@@ -280,6 +265,10 @@ impl Credential {
 fn use_for(expires: Timestamp, now: Timestamp) -> Duration {
     let left = Duration::try_from(expires.duration_since(now)).unwrap_or_default();
     left.saturating_sub(EARLY).max(left.min(BETWEEN_RUNS))
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn left(deadline: Instant) -> Duration {

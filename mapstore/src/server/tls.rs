@@ -61,10 +61,10 @@ pub(crate) fn to_server(cluster: &Cluster, identity: Option<&Identity>) -> Resul
     };
     let failed = |error: rustls::Error| cannot(&cluster.origin, error);
     let provider = provider();
-    let verifier: Arc<dyn ServerCertVerifier> = if cluster.kube.accept_invalid_certs {
+    let verifier: Arc<dyn ServerCertVerifier> = if cluster.kube.accept_invalid_certs || is_plain(cluster) {
         Arc::new(AnyCertificate)
     } else {
-        Arc::new(Verifier::new(authorities(cluster)?, &cluster.origin, &provider)?)
+        Arc::new(Verifier::new(authorities(cluster)?, Whose::Server, &cluster.origin, &provider)?)
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -92,7 +92,7 @@ pub(crate) fn to_server(cluster: &Cluster, identity: Option<&Identity>) -> Resul
 pub(crate) fn to_proxy(roots: &SystemRoots) -> Result<ClientConfig> {
     let subject = "https proxy";
     let provider = provider();
-    let verifier = Verifier::new(Authorities::System(roots.load()), subject, &provider)?;
+    let verifier = Verifier::new(roots.load(), Whose::Proxy, subject, &provider)?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| cannot(subject, error))?;
@@ -107,24 +107,30 @@ fn cannot(origin: &str, error: rustls::Error) -> Error {
     Error::config(origin, format!("can't set up TLS: {error}")).with_source(error)
 }
 
-/// Whom to believe.
-enum Authorities {
-    /// Named by the configuration.
-    Own(Vec<Vec<u8>>),
-    System(Vec<Vec<u8>>),
+/// Whose certificates are looked at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Whose {
+    Server,
+    Proxy,
 }
 
-fn authorities(cluster: &Cluster) -> Result<Authorities> {
-    let kube = &cluster.kube;
-    if let Some(file) = &kube.root_cert_file {
-        return Ok(Authorities::Own(pem::certificates(&read(file, &cluster.origin)?)));
+/// Without TLS nobody shows a certificate.
+fn is_plain(cluster: &Cluster) -> bool {
+    cluster.kube.cluster_url.scheme_str() == Some("http")
+}
+
+/// Whom to believe: the configured authority, or the system's.
+fn authorities(cluster: &Cluster) -> Result<Vec<Vec<u8>>> {
+    let (kube, origin) = (&cluster.kube, &cluster.origin);
+    let own = match (&kube.root_cert_file, &kube.root_cert) {
+        (Some(file), _) => pem::certificates(&read(file, origin)?),
+        (None, Some(own)) => own.clone(),
+        (None, None) => return Ok(cluster.system_roots.load()),
+    };
+    if own.is_empty() {
+        return Err(Error::config(origin, "its certificate-authority holds no certificate in PEM form"));
     }
-    Ok(match &kube.root_cert {
-        Some(own) => Authorities::Own(own.clone()),
-        // Without TLS nobody asks.
-        None if kube.cluster_url.scheme_str() == Some("http") => Authorities::System(Vec::new()),
-        None => Authorities::System(cluster.system_roots.load()),
-    })
+    Ok(own)
 }
 
 fn read(file: &Path, origin: &str) -> Result<Vec<u8>> {
@@ -194,25 +200,26 @@ fn weakness_of(chain: &[CertificateDer<'_>]) -> Option<String> {
 #[derive(Debug)]
 struct Verifier {
     webpki: Arc<WebPkiServerVerifier>,
-    /// The certificates of the configured authority; none of the system's.
+    /// The certificates of the authorities.
     own: Vec<Vec<u8>>,
+    whose: Whose,
 }
 
 impl Verifier {
-    fn new(authorities: Authorities, origin: &str, provider: &Arc<CryptoProvider>) -> Result<Verifier> {
-        let (own, system) = match authorities {
-            Authorities::Own(own) => (own, Vec::new()),
-            Authorities::System(system) => (Vec::new(), system),
-        };
+    fn new(
+        own: Vec<Vec<u8>>,
+        whose: Whose,
+        origin: &str,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Verifier> {
         let mut roots = RootCertStore::empty();
-        let all = own.iter().chain(&system).map(|der| CertificateDer::from(der.as_slice()));
-        roots.add_parsable_certificates(all);
+        roots.add_parsable_certificates(own.iter().map(|der| CertificateDer::from(der.as_slice())));
         if roots.is_empty() {
             let what = if own.is_empty() {
                 "no certificate authority is known: none is configured, and the system has none that can be read \
                  (SSL_CERT_FILE, SSL_CERT_DIR)"
             } else {
-                "the certificate-authority holds no certificate that can be read"
+                "none of the certificates of the certificate-authority can be read"
             };
             return Err(Error::config(origin, what));
         }
@@ -220,7 +227,31 @@ impl Verifier {
         let webpki = webpki.map_err(|error| {
             Error::config(origin, format!("the certificate-authority can't be used: {error}"))
         })?;
-        Ok(Verifier { webpki, own })
+        Ok(Verifier { webpki, own, whose })
+    }
+
+    /// Go's verdict, where it is more than webpki's.
+    fn verify(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // Its signature over the handshake couldn't be checked either.
+        if let Some(why) = x509::facts(end_entity).and_then(|facts| facts.weak_key) {
+            return Err(self.named(why));
+        }
+        if self.own.iter().any(|own| own == end_entity.as_ref()) {
+            return self.verify_pinned(end_entity, server_name, now);
+        }
+        let verdict = self.webpki.verify_server_cert(end_entity, intermediates, server_name, &[], now);
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).collect();
+        verdict.map_err(|fault| self.name_reason(fault, &chain))
+    }
+
+    fn named(&self, why: String) -> rustls::Error {
+        CertificateError::Other(OtherError(Arc::new(Named { why, whose: self.whose }))).into()
     }
 
     /// Go takes a certificate that is one of the authority's as a chain of one.
@@ -264,7 +295,7 @@ impl Verifier {
             ),
             _ => None,
         });
-        what.map_or_else(|| fault.clone().into(), named)
+        what.map_or_else(|| fault.clone().into(), |why| self.named(why))
     }
 
     /// The first certificate on the way from the server to the authority that has
@@ -286,20 +317,17 @@ impl ServerCertVerifier for Verifier {
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
+        _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        // Its signature over the handshake couldn't be checked either.
-        if let Some(why) = x509::facts(end_entity).and_then(|facts| facts.weak_key) {
-            return Err(named(why));
-        }
-        if self.own.iter().any(|own| own == end_entity.as_ref()) {
-            return self.verify_pinned(end_entity, server_name, now);
-        }
-        let verdict =
-            self.webpki.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).collect();
-        verdict.map_err(|fault| self.name_reason(fault, &chain))
+        let verdict = self.verify(end_entity, intermediates, server_name, now);
+        verdict.map_err(|error| match (self.whose, &error) {
+            (Whose::Proxy, rustls::Error::InvalidCertificate(fault)) => match fault {
+                CertificateError::Other(_) => error,
+                fault => self.named(fault.to_string()),
+            },
+            _ => error,
+        })
     }
 
     fn verify_tls12_signature(
@@ -386,24 +414,25 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// Why a certificate isn't taken, in words.
 #[derive(Debug)]
-struct Named(String);
+struct Named {
+    why: String,
+    whose: Whose,
+}
 
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
 impl std::error::Error for Named {}
 
-fn named(why: String) -> rustls::Error {
-    CertificateError::Other(OtherError(Arc::new(Named(why)))).into()
-}
-
 /// What TLS says went wrong, if a connection failed for that.
 pub(crate) enum Fault {
     /// The server's certificate isn't taken here.
     Server(String),
+    /// The certificate of the https proxy before it.
+    Proxy(String),
     /// The server doesn't take the certificate of this side, or misses one.
     Client(AlertDescription),
     /// No version, cipher or signature algorithm that both sides have.
@@ -429,8 +458,11 @@ pub(crate) fn fault(error: &(dyn std::error::Error + 'static)) -> Option<Fault> 
 fn classify(error: &rustls::Error) -> Option<Fault> {
     use AlertDescription as A;
     match error {
-        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why))) => {
-            Some(Fault::Server(why.to_string()))
+        rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(other))) => {
+            Some(match other.downcast_ref::<Named>() {
+                Some(Named { why, whose: Whose::Proxy }) => Fault::Proxy(why.clone()),
+                _ => Fault::Server(other.to_string()),
+            })
         }
         rustls::Error::InvalidCertificate(fault) => Some(Fault::Server(fault.to_string())),
         rustls::Error::AlertReceived(A::HandshakeFailure | A::ProtocolVersion | A::InsufficientSecurity)

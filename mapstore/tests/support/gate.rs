@@ -53,6 +53,11 @@ impl Gate {
         format!("https://{}", self.address)
     }
 
+    /// How many connections came so far.
+    pub fn accepted(&self) -> usize {
+        self.state.accepted.load(Ordering::SeqCst)
+    }
+
     /// The network stops, and goes on where it was.
     pub fn stall(&self, on: bool) {
         self.state.stalled.store(on, Ordering::SeqCst);

@@ -16,7 +16,7 @@ const NOW: u64 = 1_800_000_000;
 
 /// What becomes of a server that shows `shown`, where `authorities` are configured.
 fn verdict_at(now: u64, authorities: &[Vec<u8>], shown: &[u8], name: &str) -> Result<(), String> {
-    let verifier = Verifier::new(Authorities::Own(authorities.to_vec()), "test", &provider()).unwrap();
+    let verifier = Verifier::new(authorities.to_vec(), Whose::Server, "test", &provider()).unwrap();
     let name = ServerName::try_from(name).unwrap();
     let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now));
     let verdict = verifier.verify_server_cert(&CertificateDer::from(shown), &[], &name, &[], now);
@@ -136,10 +136,8 @@ fn a_client_certificate_that_cannot_be_used_is_said_so() {
 
 #[test]
 fn an_authority_without_a_certificate_is_said_so() {
-    for authorities in
-        [Authorities::Own(vec![]), Authorities::Own(vec![b"no".to_vec()]), Authorities::System(vec![])]
-    {
-        let error = Verifier::new(authorities, "test", &provider()).unwrap_err();
+    for authorities in [vec![], vec![b"no".to_vec()]] {
+        let error = Verifier::new(authorities, Whose::Server, "test", &provider()).unwrap_err();
         assert!(error.to_string().contains("certificate"), "{error}");
     }
 }
