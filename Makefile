@@ -77,6 +77,13 @@ check:
 	@tests/tools.sh cargo cc c++ go python3 nm readelf pkg-config cmake
 	@$(MAKE) lint tests-offline go python conformance-dev
 
+## make busy        the tests of make check beside four busy loops: none depends on an idle machine
+.PHONY: busy
+busy:
+	$(call step,the tests that need no real API server, on a busy machine)
+	$(BUILD)
+	@tests/busy.sh 4 $(MAKE) tests-offline go python conformance-dev
+
 ## make go          the Go package's tests; make go ALL=all: with the race detector and more
 .PHONY: go
 go:
@@ -239,11 +246,11 @@ docs: runners apiserver
 	@python3 tests/docs/readme.py '$(TARGET)'
 	@tests/examples/run.sh '$(DEBUG)' '$(APISERVER)'
 
-## make audit       licences and sources of the dependencies, offline
+## make audit       licences and sources of the dependencies, and whether each is used
 .PHONY: audit
 audit:
 	$(call step,licences and sources of the dependencies)
-	@tests/audit.sh
+	@tests/audit.sh '$(TARGET)'
 
 ## make installed   builds the release library, installs it to a scratch place and uses it from there
 .PHONY: installed

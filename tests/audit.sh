@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Licences and sources of the dependencies, against deny.toml, offline: with
+# Dependencies that nothing uses (cargo-machete), and licences and sources of the
+# others, against deny.toml, offline once that tool is built: the second with
 # `cargo deny` where it is installed, else with what stands here, which needs
 # cargo and awk only. It first shows, on made-up packages, that it can refuse.
 #
 # Checked here: every package that this workspace builds, tests or is built
 # with on this platform; in Cargo.lock the sources of all platforms'.
+#
+#   audit.sh TARGET      cargo's folder, for the tool
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$(pwd)
+target=$1
 
 # Reads "name v1.2.3 (where from)|licences", one package a line, and deny.toml.
 # Prints what is wrong with each; fails if anything is.
@@ -98,11 +102,14 @@ accepts check_lock $'source = "registry+one"\nsource = "registry+one"'
 
 # --- the workspace
 
+machete=$(tests/cargo-tool.sh "$target" cargo-machete 0.9.2)
+"$machete" . >"$target/machete.txt" 2>&1 || { cat "$target/machete.txt" >&2; exit 1; }
+
 if cargo deny --version >/dev/null 2>&1; then
-  exec cargo deny --offline check licenses sources bans
+  exec cargo deny --locked --offline check licenses sources bans
 fi
 check_lock <Cargo.lock
 packages=$(cargo tree --offline --locked --workspace --all-features --edges normal,build,dev --prefix none --format '{p}|{l}' |
   sed -e '/^$/d' -e 's/ (\*)$//' | sort -u)
 check_packages <<<"$packages"
-echo "audit: $(wc -l <<<"$packages") packages, licences and sources as in deny.toml (cargo deny is not installed)"
+echo "audit: $(wc -l <<<"$packages") packages, all used, licences and sources as in deny.toml (cargo deny is not installed)"

@@ -15,11 +15,12 @@ use std::os::fd::FromRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::config::{ExecConfig, ExecInteractiveMode};
+use once_cell::sync::OnceCell;
 use serde::Deserialize;
 
 use super::child::{Child, Ended, Program, Signals};
@@ -55,7 +56,10 @@ pub(crate) struct ExecCredential {
 
 /// What a running plugin says on its standard error, for those who can't wait for its end.
 #[derive(Clone, Default)]
-pub(crate) struct Complaints(Arc<OnceLock<File>>);
+pub(crate) struct Complaints(
+    // Not std's OnceLock, which can't yet be filled by what may fail.
+    Arc<OnceCell<File>>,
+);
 
 impl Complaints {
     /// One line, without control characters, or nothing.
@@ -106,8 +110,7 @@ impl Plugin {
     /// everything it started; at its own end that is killed too.
     pub async fn run(&self, complaints: &Complaints) -> Result<ExecCredential> {
         let output = self.capture()?;
-        let fresh = self.capture()?;
-        let said = complaints.0.get_or_init(|| fresh);
+        let said = complaints.0.get_or_try_init(|| self.capture())?;
         let finder = self.clone();
         let path = tokio::task::spawn_blocking(move || finder.find())
             .await
