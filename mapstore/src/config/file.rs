@@ -16,8 +16,31 @@ const POLL_MILLISECONDS: i32 = 20;
 /// The text of a file, or of a pipe up to its end; `subject` names it in an
 /// error. Blocks until then, or until `over`.
 pub(crate) fn read(path: &Path, subject: &str, over: impl Fn() -> bool) -> Result<String> {
-    let failed = |error: std::io::Error| Error::config(subject, format!("can't read it: {error}"));
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
+    text(read_bytes(path, subject, over)?, subject)
+}
+
+/// [`read`]; `None` if there is no such file.
+pub(crate) fn read_if_there(path: &Path, subject: &str, over: impl Fn() -> bool) -> Result<Option<String>> {
+    read_bytes_if_there(path, subject, over)?.map(|bytes| text(bytes, subject)).transpose()
+}
+
+/// [`read`], of what need not be text.
+pub(crate) fn read_bytes(path: &Path, subject: &str, over: impl Fn() -> bool) -> Result<Vec<u8>> {
+    let missing = || Error::config(subject, format!("can't read {path:?}: there is no such file"));
+    read_bytes_if_there(path, subject, over)?.ok_or_else(missing)
+}
+
+/// [`read_bytes`]; `None` if there is no such file.
+pub(crate) fn read_bytes_if_there(
+    path: &Path,
+    subject: &str,
+    over: impl Fn() -> bool,
+) -> Result<Option<Vec<u8>>> {
+    let failed = |error: std::io::Error| Error::config(subject, format!("can't read {path:?}: {error}"));
+    let mut file = match open(path) {
+        Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed)?,
+    };
     let mut bytes = Vec::new();
     if file.metadata().is_ok_and(is_pipe) {
         while !read_part(&mut file, &mut bytes).map_err(failed)? {
@@ -29,12 +52,30 @@ pub(crate) fn read(path: &Path, subject: &str, over: impl Fn() -> bool) -> Resul
     } else {
         file.read_to_end(&mut bytes).map_err(failed)?;
     }
-    String::from_utf8(bytes).map_err(|_| Error::config(subject, "it is not valid UTF-8"))
+    Ok(Some(bytes))
+}
+
+/// Whether it can be opened. A pipe is left alone: it can be opened once only.
+pub(crate) fn check(path: impl AsRef<Path>, subject: &str) -> Result<()> {
+    let path = path.as_ref();
+    if is_pipe_at(path) {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| Error::config(subject, format!("can't read {path:?}: {error}"));
+    open(path).map(drop).map_err(failed)
 }
 
 /// Whether `path` leads to a pipe.
-pub(crate) fn leads_to_pipe(path: &Path) -> bool {
+pub(crate) fn is_pipe_at(path: &Path) -> bool {
     path.metadata().is_ok_and(is_pipe)
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+}
+
+fn text(bytes: Vec<u8>, subject: &str) -> Result<String> {
+    String::from_utf8(bytes).map_err(|_| Error::config(subject, "it is not valid UTF-8"))
 }
 
 fn is_pipe(metadata: Metadata) -> bool {

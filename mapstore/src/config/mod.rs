@@ -5,30 +5,31 @@
 //! `kube::Config::infer` is not used: it prefers the kubeconfig in a pod and
 //! reads debug variables.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
-use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
 
-use hyper_util::client::proxy::matcher::Matcher;
-use kube::config::{Cluster as ClusterEntry, Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use secrecy::ExposeSecret;
+use kube::config::Config;
 
-use self::child::Signals;
+use self::address::Address;
+use self::cluster::Choice;
 use self::exec::Plugin;
+use self::kubeconfig::Kubeconfig;
 use self::roots::SystemRoots;
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{check_namespace, quoted};
+use crate::error::{Error, Result};
 
+mod address;
 pub(crate) mod child;
+mod cluster;
+mod environment;
 pub(crate) mod exec;
 pub(crate) mod file;
+mod kubeconfig;
+mod namespace;
 pub(crate) mod pem;
+mod proxy;
 pub(crate) mod roots;
+mod yaml;
 
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+pub(crate) use self::environment::Environment;
 
 /// What the caller says of the place; the rest is looked for.
 #[derive(Clone, Debug, Default)]
@@ -50,20 +51,17 @@ pub(crate) struct Cluster {
     pub system_roots: SystemRoots,
     /// Where all that was read from, for messages.
     pub origin: String,
+    /// See [`Cluster::identity`].
+    identity: String,
 }
 
 impl Cluster {
-    /// Equal for two clusters if every request would go to the same server, in
-    /// the same way, as the same user. Holds secrets: never for a message.
+    /// Equal for two clusters only if every request would go to the same server,
+    /// in the same way, as the same user: all of the cluster's and the user's
+    /// entry, whatever is in them, so that no field can be forgotten, and what of
+    /// the environment counts. Holds secrets: never for a message.
     pub fn identity(&self) -> String {
-        let (kube, info) = (&self.kube, &self.kube.auth_info);
-        let server = (&kube.cluster_url, &kube.proxy_url, &kube.tls_server_name, kube.accept_invalid_certs);
-        let trust = (&kube.root_cert, &kube.root_cert_file);
-        let key = info.client_key_data.as_ref().map(ExposeSecret::expose_secret);
-        let certificate = (&info.client_certificate, &info.client_certificate_data, &info.client_key, key);
-        let whom = (&info.impersonate, &info.impersonate_uid, &info.impersonate_groups);
-        let roots = &self.system_roots;
-        format!("{server:?} {trust:?} {roots:?} {certificate:?} {whom:?} {}", self.auth.identity())
+        self.identity.clone()
     }
 }
 
@@ -92,48 +90,6 @@ pub(crate) enum Auth {
     Exec(Box<Plugin>),
 }
 
-/// What the process' environment says, captured on the thread that opens: a
-/// host may call setenv later.
-pub(crate) struct Environment {
-    vars: HashMap<OsString, OsString>,
-    home: Option<PathBuf>,
-    service_account: PathBuf,
-    /// What a credential plugin gets to see.
-    signals: Signals,
-}
-
-impl Environment {
-    pub fn capture() -> Self {
-        Environment {
-            vars: std::env::vars_os().collect(),
-            home: std::env::home_dir(),
-            service_account: PathBuf::from(SERVICE_ACCOUNT),
-            signals: Signals::capture(),
-        }
-    }
-
-    fn system_roots(&self) -> SystemRoots {
-        SystemRoots::named_by(|name| self.var(name).cloned())
-    }
-
-    pub fn vars(&self) -> &HashMap<OsString, OsString> {
-        &self.vars
-    }
-
-    /// A variable that is set and not empty.
-    fn var(&self, name: &str) -> Option<&OsString> {
-        self.vars.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty())
-    }
-
-    fn text(&self, name: &str) -> Result<Option<&str>> {
-        let Some(value) = self.var(name) else { return Ok(None) };
-        match value.to_str() {
-            Some(text) => Ok(Some(text)),
-            None => Err(Error::config(name, "the variable is not valid UTF-8")),
-        }
-    }
-}
-
 /// Where the cluster is described.
 #[derive(Debug, PartialEq)]
 enum Source {
@@ -145,10 +101,15 @@ enum Source {
 /// file that is a pipe.
 pub(crate) fn load(given: &Given, env: &Environment, over: &dyn Fn() -> bool) -> Result<(Cluster, String)> {
     let (cluster, from_context) = match locate(given, env)? {
-        Source::Kubeconfig { files, origin } => load_kubeconfig(&files, &origin, given, env, over)?,
+        Source::Kubeconfig { files, origin } => {
+            let kubeconfig = read_kubeconfigs(&files, &origin, over)?;
+            let choice = Choice::of(&kubeconfig, given.context.as_deref(), &origin)?;
+            let namespace = choice.namespace.clone();
+            (choice.connect(&origin, env, over)?, namespace)
+        }
         Source::InCluster { host, port } => (load_in_cluster(&host, &port, env)?, None),
     };
-    let namespace = choose_namespace(given, env, from_context)?;
+    let namespace = namespace::choose(given, env, from_context, over)?;
     Ok((cluster, namespace))
 }
 
@@ -197,216 +158,55 @@ fn locate(given: &Given, env: &Environment) -> Result<Source> {
     ))
 }
 
-fn load_kubeconfig(
-    files: &[PathBuf],
-    origin: &str,
-    given: &Given,
-    env: &Environment,
-    over: &dyn Fn() -> bool,
-) -> Result<(Cluster, Option<String>)> {
-    let kubeconfig = read_kubeconfigs(files, origin, over)?;
-    let context_name = given.context.clone().or_else(|| kubeconfig.current_context.clone());
-    check_user(&kubeconfig, context_name.as_deref(), origin)?;
-    let cluster_entry = cluster_of(&kubeconfig, context_name.as_deref());
-    let context_namespace = namespace_of(&kubeconfig, context_name.as_deref());
-
-    let select = KubeConfigOptions { context: given.context.clone(), ..Default::default() };
-    let mut kube = ready(Config::from_custom_kubeconfig(kubeconfig, &select))
-        .ok_or_else(|| Error::new(ErrorKind::Internal, origin, "kube's configuration loader did not finish"))?
-        .map_err(|error| kubeconfig_error(origin, error))?;
-    check_server(&kube, origin)?;
-    kube.proxy_url = proxy(&kube, cluster_entry.as_ref(), env)?;
-    // Read again by kube when it connects, so that a rotated authority is found.
-    kube.root_cert_file = cluster_entry
-        .filter(|cluster| cluster.certificate_authority_data.is_none())
-        .and_then(|cluster| cluster.certificate_authority.map(PathBuf::from));
-    let auth = take_auth(&mut kube, origin, env)?;
-    let system_roots = env.system_roots();
-    let cluster = Cluster { kube: without_kube_policies(kube), auth, system_roots, origin: origin.into() };
-    Ok((cluster, context_namespace))
-}
-
 /// Several files (KUBECONFIG) are merged; missing ones are passed over as long
 /// as one exists, as kubectl does.
 fn read_kubeconfigs(files: &[PathBuf], origin: &str, over: &dyn Fn() -> bool) -> Result<Kubeconfig> {
-    let existing: Vec<_> = match files {
-        [only] => vec![only],
-        several => several.iter().filter(|path| path.exists()).collect(),
-    };
-    if existing.is_empty() {
-        return Err(Error::config(origin, "none of these files exists"));
-    }
-    existing.iter().try_fold(Kubeconfig::default(), |merged, path| {
-        let next = if file::leads_to_pipe(path) {
-            Kubeconfig::from_yaml(&file::read(path, &format!("kubeconfig {path:?}"), over)?)
-        } else {
-            Kubeconfig::read_from(path)
+    let mut merged = Kubeconfig::default();
+    let mut found = false;
+    for path in files {
+        let subject = match files {
+            [_] => origin.to_owned(),
+            _ => format!("kubeconfig {path:?} of {origin}"),
         };
-        next.and_then(|next| merged.merge(next)).map_err(|error| kubeconfig_error(origin, error))
-    })
-}
-
-/// Kube's text, but for a YAML error: that one quotes the file, secrets included.
-fn kubeconfig_error(origin: &str, error: KubeconfigError) -> Error {
-    let message = match &error {
-        KubeconfigError::ReadConfig(cause, path) => format!("can't read {path:?}: {cause}"),
-        KubeconfigError::Parse(cause) => match cause.location() {
-            Some(place) => {
-                format!("it is not a valid kubeconfig: see line {}, column {}", place.line(), place.column())
+        let wrong = |message: String| Error::config(&subject, message);
+        let bytes = match file::read_bytes_if_there(path, &subject, over)? {
+            Some(bytes) => bytes,
+            None if files.len() == 1 => {
+                return Err(wrong(format!("can't read {path:?}: there is no such file")));
             }
-            None => "it is not a valid kubeconfig".into(),
-        },
-        KubeconfigError::CurrentContextNotSet => {
-            "it names no current-context; set one or give the option context".into()
-        }
-        KubeconfigError::LoadContext(name) => {
-            format!("it has no context {}; see `kubectl config get-contexts`", quoted(name))
-        }
-        KubeconfigError::LoadClusterOfContext(name) => {
-            format!("its context names the cluster {}, which it doesn't have", quoted(name))
-        }
-        KubeconfigError::ParseProxyUrl(_) => {
-            "the cluster's proxy-url, or HTTPS_PROXY (https_proxy) in the environment, is not an address"
-                .into()
-        }
-        other => other.to_string(),
-    };
-    Error::config(origin, message)
-}
-
-fn context_of<'a>(kubeconfig: &'a Kubeconfig, name: Option<&str>) -> Option<&'a kube::config::Context> {
-    let named = kubeconfig.contexts.iter().find(|context| Some(context.name.as_str()) == name)?;
-    named.context.as_ref()
-}
-
-fn cluster_of(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<ClusterEntry> {
-    let name = &context_of(kubeconfig, context)?.cluster;
-    kubeconfig.clusters.iter().find(|cluster| &cluster.name == name)?.cluster.clone()
-}
-
-/// kube goes on as nobody if there is no such user; kubectl refuses.
-fn check_user(kubeconfig: &Kubeconfig, context: Option<&str>, origin: &str) -> Result<()> {
-    let user =
-        context_of(kubeconfig, context).and_then(|context| context.user.as_deref()).unwrap_or_default();
-    if user.is_empty() || kubeconfig.auth_infos.iter().any(|named| named.name == user) {
-        return Ok(());
+            None => continue,
+        };
+        let absolute =
+            std::path::absolute(path).map_err(|error| wrong(format!("can't tell its folder: {error}")))?;
+        let folder = absolute.parent().unwrap_or(Path::new("/"));
+        merged.merge(Kubeconfig::parse(&bytes, folder).map_err(wrong)?);
+        found = true;
     }
-    Err(Error::config(origin, format!("its context names the user {}, which it doesn't have", quoted(user))))
-}
-
-fn namespace_of(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<String> {
-    context_of(kubeconfig, context)?.namespace.clone().filter(|namespace| !namespace.is_empty())
-}
-
-fn check_server(kube: &Config, origin: &str) -> Result<()> {
-    let url = &kube.cluster_url;
-    if url.host().is_some() && matches!(url.scheme_str(), Some("http" | "https")) {
-        return Ok(());
-    }
-    Err(Error::config(origin, format!("the server {:?} is not an http or https address", url.to_string())))
-}
-
-/// Which proxy to use. kube matches NO_PROXY against the proxy's own address,
-/// so it is done here. As Go does, never for this machine.
-fn proxy(kube: &Config, cluster: Option<&ClusterEntry>, env: &Environment) -> Result<Option<http::Uri>> {
-    let own = cluster.and_then(|cluster| cluster.proxy_url.as_deref()).filter(|url| !url.is_empty());
-    if let Some(own) = own {
-        return parse_proxy("proxy-url", own).map(Some);
-    }
-    let https = kube.cluster_url.scheme_str() == Some("https");
-    let Some((name, proxy)) = first_set(env, ["HTTPS_PROXY", "https_proxy"])?.filter(|_| https) else {
-        return Ok(None);
-    };
-    if is_loopback(kube.cluster_url.host().unwrap_or_default()) {
-        return Ok(None);
-    }
-    let exceptions = first_set(env, ["NO_PROXY", "no_proxy"])?.map_or("", |(_, list)| list);
-    let matcher = Matcher::builder().https(proxy).no(exceptions).build();
-    match matcher.intercept(&kube.cluster_url) {
-        Some(_) => parse_proxy(name, proxy).map(Some),
-        None => Ok(None),
-    }
-}
-
-fn first_set<'a>(env: &'a Environment, names: [&'static str; 2]) -> Result<Option<(&'static str, &'a str)>> {
-    for name in names {
-        if let Some(value) = env.text(name)? {
-            return Ok(Some((name, value)));
-        }
-    }
-    Ok(None)
-}
-
-fn parse_proxy(name: &str, text: &str) -> Result<http::Uri> {
-    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-    with_scheme
-        .parse::<http::Uri>()
-        .ok()
-        .filter(|uri| uri.host().is_some())
-        .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https" | "socks5" | "socks5h")))
-        .ok_or_else(|| Error::config(name, "the proxy is not an http, https or socks5 address"))
-}
-
-fn is_loopback(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// Takes every credential but a client certificate out of kube's hands.
-fn take_auth(kube: &mut Config, origin: &str, env: &Environment) -> Result<Auth> {
-    let info = &mut kube.auth_info;
-    if let Some(provider) = info.auth_provider.take() {
-        return Err(Error::config(
-            origin,
-            format!(
-                "the auth-provider {} is no longer supported; use a credential plugin (exec)",
-                provider.name
-            ),
-        ));
-    }
-    let token = info.token.take().map(|token| token.expose_secret().trim().to_owned());
-    let password = info.password.take().map(|password| password.expose_secret().to_owned());
-    let user = info.username.take();
-    let token_file = info.token_file.take();
-    let exec = info.exec.take();
-    if let Some(exec) = exec {
-        return Ok(Auth::Exec(Box::new(Plugin::new(exec, env.vars().clone(), env.signals, origin)?)));
-    }
-    if let Some(file) = token_file.filter(|file| !file.is_empty()) {
-        return Ok(Auth::TokenFile(file.into()));
-    }
-    if let Some(token) = token.filter(|token| !token.is_empty()) {
-        return Ok(Auth::Token(token));
-    }
-    Ok(match (user, password) {
-        (Some(user), Some(password)) => Auth::Basic { user, password },
-        _ => Auth::None,
-    })
+    if found { Ok(merged) } else { Err(Error::config(origin, "none of these files exists")) }
 }
 
 fn load_in_cluster(host: &str, port: &str, env: &Environment) -> Result<Cluster> {
     let origin = "service account of this pod";
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    let url = format!("https://{host}:{port}")
-        .parse::<http::Uri>()
-        .map_err(|_| Error::config("KUBERNETES_SERVICE_HOST", "host and port don't make an address"))?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let host = if bare.contains(':') { format!("[{bare}]") } else { bare.to_owned() };
+    let server = Address::parse(&format!("https://{host}:{port}")).unwrap_or_default();
+    let url = server.to_uri().ok_or_else(|| {
+        Error::config("KUBERNETES_SERVICE_HOST", "it and KUBERNETES_SERVICE_PORT don't make an address")
+    })?;
     let authority = env.service_account.join("ca.crt");
     let token = env.service_account.join("token");
-    for file in [&authority, &token] {
-        std::fs::File::open(file).map_err(|error| {
-            Error::config(origin, format!("can't read {file:?}: {error}; is a service account mounted?"))
-        })?;
+    for path in [&authority, &token] {
+        file::check(path, "service account of this pod (is one mounted?)")?;
     }
     let mut kube = Config::new(url);
-    kube.proxy_url = proxy(&kube, None, env)?;
+    kube.proxy_url = proxy::from_environment(&server, env)?;
     kube.root_cert = Some(Vec::new());
     kube.root_cert_file = Some(authority);
-    Ok(Cluster {
-        kube: without_kube_policies(kube),
-        auth: Auth::TokenFile(token),
-        system_roots: env.system_roots(),
-        origin: origin.into(),
-    })
+    let auth = Auth::TokenFile(token);
+    let system_roots = env.system_roots();
+    let around = (&kube.root_cert_file, &kube.proxy_url, &system_roots);
+    let identity = format!("{} {around:?} {}", kube.cluster_url, auth.identity());
+    Ok(Cluster { kube: without_kube_policies(kube), auth, system_roots, origin: origin.into(), identity })
 }
 
 /// kube sends every verb again on 429, 503 and 504, so that a write may be
@@ -416,48 +216,6 @@ fn without_kube_policies(mut kube: Config) -> Config {
     kube.read_timeout = None;
     kube.write_timeout = None;
     kube
-}
-
-fn choose_namespace(given: &Given, env: &Environment, from_context: Option<String>) -> Result<String> {
-    if let Some(namespace) = &given.namespace {
-        check_namespace(namespace)?;
-        return Ok(namespace.clone());
-    }
-    if let Some(namespace) = env.text("NAMESPACE")?.map(str::trim).filter(|text| !text.is_empty()) {
-        return checked("NAMESPACE", namespace);
-    }
-    if let Some(namespace) = from_context.filter(|_| !given.strict) {
-        return checked("the kubeconfig's context", &namespace);
-    }
-    let file = env.service_account.join("namespace");
-    match std::fs::read_to_string(&file) {
-        Ok(text) if !text.trim().is_empty() => checked(&format!("{file:?}"), text.trim()),
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::config(format!("{file:?}"), format!("can't read the namespace: {error}")))
-        }
-        _ if given.strict => Err(Error::config(
-            "namespace",
-            format!(
-                "no namespace is configured; tried, in this order: the option namespace (not given), NAMESPACE (not \
-                 set, or blank), {file:?} (missing or empty); a context's and \"default\" are not taken (option \
-                 strict_lookup)"
-            ),
-        )),
-        _ => Ok("default".into()),
-    }
-}
-
-fn checked(source: &str, namespace: &str) -> Result<String> {
-    check_namespace(namespace).map_err(|error| Error::config(source, error.to_string()))?;
-    Ok(namespace.to_owned())
-}
-
-/// kube's loader is async in name only.
-fn ready<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
-    }
 }
 
 /// A token as it stands in a file: kube doesn't trim, and a newline breaks the header.
