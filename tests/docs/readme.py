@@ -67,7 +67,7 @@ def commands(section: str, body: str) -> list[tuple[str, list[str]]]:
 
 @contextlib.contextmanager
 def server(target: Path, kubeconfig: Path) -> Iterator[None]:
-    program = [target / "debug" / "mapstore-dev", "--write-kubeconfig", kubeconfig, "--exit-with-stdin"]
+    program = [str(target / "debug/mapstore-dev"), "--write-kubeconfig", str(kubeconfig), "--exit-with-stdin"]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={}) as dev:
         assert dev.stdin is not None and dev.stdout is not None
         if "listening" not in dev.stdout.readline():
