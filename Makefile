@@ -14,6 +14,10 @@ MAKEFLAGS += --no-print-directory
 unexport KUBECONFIG MAPSTORE_CLUSTER_CONFIG_PATH NAMESPACE
 unexport KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT
 
+# Go's compiler is the one that is here, checked by tests/tools.sh: none is downloaded.
+GOTOOLCHAIN ?= local
+export GOTOOLCHAIN
+
 TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 DEBUG := $(TARGET)/debug
 APISERVER := $(CURDIR)/.build/apiserver
