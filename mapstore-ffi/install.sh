@@ -55,20 +55,51 @@ place() {
     mv -f "$2.new" "$2"
 }
 
+# A program may link another library that is written in Rust, with a standard
+# library of its own in it: only the functions of mapstore.h stay visible, or the
+# linker finds rust_eh_personality twice. Section groups have to go first: the
+# linker keeps one of each name, and the other library would lose its own.
+archive() {
+    if [ -e "$2" ] && [ "$2" -nt "$1" ] && [ "$2" -nt "$root/mapstore-ffi/install.sh" ]; then return; fi
+    for tool in ld objcopy ar; do
+        command -v "$tool" >/dev/null || { echo "install.sh: $tool is missing: install binutils" >&2; exit 1; }
+    done
+    scratch=$(mktemp -d)
+    trap 'rm -rf "$scratch"' EXIT
+    ld -r --force-group-allocation --whole-archive "$1" -o "$scratch/mapstore.o"
+    # Rust's own libraries carry LLVM bitcode, which other versions' linker plugins
+    # choke on; ring's C parts carry debug information whatever the profile, and in
+    # it the folder where they were compiled.
+    debug=
+    [ "$PROFILE" != release ] || [ -n "${MAPSTORE_LIBRARY:-}" ] || debug=--strip-debug
+    objcopy $debug --remove-section=.llvmbc --remove-section=.llvmcmd \
+        --keep-global-symbols="$root/mapstore-ffi/symbols.txt" "$scratch/mapstore.o"
+    ar rcs "$scratch/libmapstore.a" "$scratch/mapstore.o"
+    place "$scratch/libmapstore.a" "$2" 644
+    rm -rf "$scratch"
+    trap - EXIT
+}
+
 place "$built/libmapstore.so" "$to/lib/libmapstore.so.$version" 755
 ln -sfn "libmapstore.so.$version" "$to/lib/libmapstore.so.$abi"
 ln -sfn "libmapstore.so.$abi" "$to/lib/libmapstore.so"
-place "$built/libmapstore.a" "$to/lib/libmapstore.a" 644
-# ring's C parts carry debug information whatever the profile, and in it the
-# folder where they were compiled.
-[ "$PROFILE" != release ] || [ -n "${MAPSTORE_LIBRARY:-}" ] || strip --strip-debug "$to/lib/libmapstore.a"
+archive "$built/libmapstore.a" "$to/lib/libmapstore.a"
 for file in include/mapstore.h include/mapstore.hpp; do
     [ ! -e "$file" ] || place "$file" "$to/$file" 644
 done
 place LICENSE "$to/share/licenses/mapstore/LICENSE" 644
 
-# What the static library needs (rustc --print native-static-libs).
-native="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+# What the static library needs (rustc --print native-static-libs) but for the
+# unwinder: the compiler adds that by itself, -lgcc_s or, for a program without
+# any shared library, -lgcc_eh.
+native="-lutil -lrt -lpthread -lm -ldl -lc"
+
+# A program finds the shared library where it was when it was linked. /usr/lib is
+# searched anyway.
+case $PREFIX in
+    /usr) rpath= ;;
+    *) rpath="-Wl,-rpath,\${libdir} " ;;
+esac
 
 # mapstore links the shared library, mapstore-static the static one; without a
 # shared library next to it, `pkg-config --static mapstore` does so too.
@@ -85,7 +116,7 @@ Cflags: -I\${includedir}
 Libs: $2
 PC
 }
-pc mapstore "-L\${libdir} -lmapstore"
+pc mapstore "-L\${libdir} $rpath-lmapstore"
 echo "Libs.private: $native" >> "$to/lib/pkgconfig/mapstore.pc"
 pc mapstore-static "\${libdir}/libmapstore.a $native"
 

@@ -4,7 +4,9 @@
 #
 #   env $(bindings/go/env.sh target/debug) go test ./...
 #
-# The library's folder is written into what is built.
+# The library's folder is written into what is built. CGO_LDFLAGS repeats what
+# mapstore.pc says: go keeps what pkg-config said for as long as the rest is the
+# same, and another tree's library would come out of its cache.
 set -eu
 built=$(cd "$1" && pwd)
 root=$(cd "$(dirname "$0")/../.." && pwd)

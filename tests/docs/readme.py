@@ -99,6 +99,8 @@ def environment(target: Path, scratch: Path, wheels: Path) -> dict[str, str]:
         "CARGO_TARGET_DIR": str(target / "readme"),
         "CARGO_NET_OFFLINE": "true",
         "GOTOOLCHAIN": "local",
+        # go would give what pkg-config said in another run, for a HOME that is gone.
+        "CGO_LDFLAGS": f"-L{scratch}",
         "MATURIN_PEP517_ARGS": "--profile dev --locked",
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(wheels),
