@@ -1,5 +1,7 @@
 /* What Go calls: each function is one of mapstore.h, its results returned by
- * value, so that nothing of Go's has to be given a place on the heap. */
+ * value, so that nothing of Go's has to be given a place on the heap. No
+ * parameter is a void pointer: cgo checks the whole object that one points into,
+ * and panics where an array of bytes stands beside a pointer. */
 #ifndef MAPSTORE_GO_BRIDGE_H
 #define MAPSTORE_GO_BRIDGE_H
 
@@ -23,6 +25,12 @@ typedef struct {
     int32_t code;
     int32_t done;
 } go_written_t;
+
+typedef struct {
+    mapstore_error_t *error;
+    mapstore_usage_t usage;
+    int32_t code;
+} go_usage_t;
 
 static inline go_result_t go_open(const char *name, size_t name_len, const mapstore_options_t *options,
                                   const mapstore_call_t *call) {
@@ -50,7 +58,7 @@ static inline go_result_t go_get(const mapstore_store_t *store, const mapstore_c
 }
 
 static inline go_result_t go_get_into(const mapstore_store_t *store, const char *key, size_t key_len,
-                                      void *buffer, size_t capacity) {
+                                      unsigned char *buffer, size_t capacity) {
     go_result_t r = {0};
     r.code = mapstore_get_into(store, NULL, key, key_len, buffer, capacity, &r.len, &r.error);
     return r;
@@ -66,6 +74,20 @@ static inline go_result_t go_contains(const mapstore_store_t *store, const mapst
 static inline go_result_t go_len(const mapstore_store_t *store, const mapstore_call_t *call) {
     go_result_t r = {0};
     r.code = mapstore_len(store, call, &r.len, &r.error);
+    return r;
+}
+
+static inline go_result_t go_keys(const mapstore_store_t *store, const mapstore_call_t *call) {
+    go_result_t r = {0};
+    mapstore_keys_t *keys = NULL;
+    r.code = mapstore_keys(store, call, &keys, &r.error);
+    r.handle = keys;
+    return r;
+}
+
+static inline go_usage_t go_usage(const mapstore_store_t *store, const mapstore_call_t *call) {
+    go_usage_t r = {0};
+    r.code = mapstore_usage(store, call, &r.usage, &r.error);
     return r;
 }
 
@@ -90,7 +112,7 @@ static inline go_result_t go_close(const mapstore_store_t *store) {
 }
 
 static inline go_written_t go_set(const mapstore_store_t *store, const mapstore_call_t *call, const char *key,
-                                  size_t key_len, const void *value, size_t value_len, int force) {
+                                  size_t key_len, const unsigned char *value, size_t value_len, int force) {
     go_written_t r = {0};
     if (force)
         r.code = mapstore_force_set(store, call, key, key_len, value, value_len, &r.written, &r.error);
@@ -120,8 +142,8 @@ static inline go_written_t go_apply(const mapstore_store_t *store, const mapstor
 }
 
 static inline go_written_t go_compare_and_set(const mapstore_store_t *store, const mapstore_call_t *call,
-                                              const char *key, size_t key_len, const void *expected,
-                                              size_t expected_len, const void *value, size_t value_len) {
+                                              const char *key, size_t key_len, const unsigned char *expected,
+                                              size_t expected_len, const unsigned char *value, size_t value_len) {
     go_written_t r = {0};
     r.code = mapstore_compare_and_set(store, call, key, key_len, expected, expected_len, value, value_len,
                                       &r.written, &r.error);
@@ -147,7 +169,7 @@ static inline go_result_t go_update_value(const mapstore_update_t *update) {
     return r;
 }
 
-static inline go_written_t go_update_commit(mapstore_update_t *update, const void *value, size_t value_len) {
+static inline go_written_t go_update_commit(mapstore_update_t *update, const unsigned char *value, size_t value_len) {
     go_written_t r = {0};
     r.code = mapstore_update_commit(update, value, value_len, &r.done, &r.written, &r.error);
     return r;
@@ -157,7 +179,7 @@ static inline go_written_t go_update_commit(mapstore_update_t *update, const voi
 enum { GO_SET, GO_FORCE_SET, GO_DELETE, GO_TRUNCATE, GO_IF_ABSENT, GO_IF_PRESENT, GO_IF_EQUALS, GO_IF_REVISION };
 
 static inline go_result_t go_batch_add(mapstore_batch_t *batch, int step, const char *key, size_t key_len,
-                                       const void *value, size_t value_len) {
+                                       const unsigned char *value, size_t value_len) {
     go_result_t r = {0};
     switch (step) {
     case GO_SET: r.code = mapstore_batch_set(batch, key, key_len, value, value_len, &r.error); break;

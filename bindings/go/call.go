@@ -16,59 +16,103 @@ const atOnce = 256
 
 var slots = make(chan struct{}, atOnce)
 
-// call runs work in C as long as ctx allows: its deadline becomes the call's,
-// its cancellation the call's too, and the call has returned before this does.
-func call(ctx context.Context, work func(settings *C.mapstore_call_t) error) error {
-	settings, release, err := settingsOf(ctx)
+const (
+	// defaultTimeout is the library's own, of stores without [WithTimeout].
+	defaultTimeout = 10 * time.Second
+	// longest is the most time that the library takes for one call.
+	longest = 24 * time.Hour
+)
+
+// allowance is how long a call may take: until ctx ends, in whatever way, and
+// until the deadline at most.
+type allowance struct {
+	ctx context.Context
+	// The context's; if it has none, as far away as the store's timeout.
+	deadline time.Time
+}
+
+// allow is asked when a call begins: what it waits for afterwards counts.
+func allow(ctx context.Context, timeout time.Duration) allowance {
+	if deadline, ok := ctx.Deadline(); ok {
+		return allowance{ctx, deadline}
+	}
+	return allowance{ctx, time.Now().Add(timeout)}
+}
+
+// call runs work in C, and returns after it has. A context that ends cancels
+// it. closing ends the wait for a slot.
+func (a allowance) call(closing <-chan struct{}, work func(settings *C.mapstore_call_t) error) error {
+	waited, err := a.enter(closing)
+	if err != nil {
+		return a.explained(err)
+	}
+	defer leave()
+	if !waited && a.isStores() {
+		return a.explained(work(nil))
+	}
+	settings, release, err := a.settings()
 	if err != nil {
 		return err
 	}
 	defer release()
-	return inC(ctx, func() error { return work(settings) })
+	return a.explained(work(settings))
 }
 
-// inC runs work as soon as one of the slots is free.
-func inC(ctx context.Context, work func() error) error {
-	if ctx.Err() != nil {
-		return overBefore(ctx)
+// isStores: nothing but the store's timeout can end the call.
+func (a allowance) isStores() bool {
+	_, ok := a.ctx.Deadline()
+	return !ok && a.ctx.Done() == nil
+}
+
+// enter takes a slot, which leave gives back, and tells whether it had to wait for one.
+func (a allowance) enter(closing <-chan struct{}) (waited bool, err error) {
+	if err := a.check(); err != nil {
+		return false, err
 	}
 	select {
 	case slots <- struct{}{}:
+		return false, nil
 	default:
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-			return overBefore(ctx)
-		}
 	}
-	defer func() { <-slots }()
-	return ended(ctx, work())
+	timer := time.NewTimer(time.Until(a.deadline))
+	defer timer.Stop()
+	select {
+	case slots <- struct{}{}:
+		return true, nil
+	case <-closing:
+		return true, failure(KindClosed, "store", "it was closed before the call began; nothing was sent")
+	case <-a.ctx.Done():
+		return true, a.check()
+	case <-timer.C:
+		return true, failure(KindDeadline, "process", "its 256 calls at once all wait for API servers; nothing was sent")
+	}
 }
 
-// overBefore: nothing was sent.
-func overBefore(ctx context.Context) error {
-	kind := KindCancelled
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		kind = KindDeadline
+func leave() { <-slots }
+
+// check says whether the call is over before it began.
+func (a allowance) check() error {
+	const message = "it was over before the call began; nothing was sent"
+	switch err := a.ctx.Err(); {
+	case err == nil && time.Until(a.deadline) > 0:
+		return nil
+	case err == nil || errors.Is(err, context.DeadlineExceeded):
+		return failure(KindDeadline, "context", message)
+	default:
+		return failure(KindCancelled, "context", message)
 	}
-	return ended(ctx, failure(kind, "context", "it was over before the call began; nothing was sent"))
 }
 
-func nothingToRelease() {}
-
-// settingsOf makes the settings of a call; release must follow it.
-func settingsOf(ctx context.Context) (settings *C.mapstore_call_t, release func(), err error) {
-	if ctx.Done() == nil {
-		return nil, nothingToRelease, nil
-	}
+// settings are those of a call in C that begins now; release must follow.
+func (a allowance) settings() (settings *C.mapstore_call_t, release func(), err error) {
 	token := C.mapstore_cancel_token_new()
 	settings = C.mapstore_call_new()
 	var cancelling sync.WaitGroup
 	cancelling.Add(1)
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(a.ctx, func() {
 		defer cancelling.Done()
-		// At a deadline the library knows better what to say of a write.
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		// The library sees this deadline by itself, and knows better what to say of a write then.
+		if time.Until(a.deadline) > 0 {
 			C.mapstore_cancel_token_cancel(token)
 		}
 	})
@@ -79,7 +123,7 @@ func settingsOf(ctx context.Context) (settings *C.mapstore_call_t, release func(
 		C.mapstore_call_free(settings)
 		C.mapstore_cancel_token_free(token)
 	}
-	r := C.go_call_settings(settings, C.int64_t(millisecondsLeft(ctx)), token)
+	r := C.go_call_settings(settings, C.int64_t(a.millisecondsLeft()), token)
 	if err := take(r.code, r.error); err != nil {
 		release()
 		return nil, nil, err
@@ -87,29 +131,37 @@ func settingsOf(ctx context.Context) (settings *C.mapstore_call_t, release func(
 	return settings, release, nil
 }
 
-// millisecondsLeft until the context's deadline, at least one and at most a
-// day; 0 if it has none.
-func millisecondsLeft(ctx context.Context) int64 {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return 0
-	}
-	left := time.Until(deadline) + time.Millisecond - 1
-	return min(max(left.Milliseconds(), 1), (24 * time.Hour).Milliseconds())
+// millisecondsLeft are what the library can be told: at least one, at most a day.
+func (a allowance) millisecondsLeft() int64 {
+	left := min(time.Until(a.deadline), longest-time.Millisecond)
+	return max((left + time.Millisecond - 1).Milliseconds(), 1)
 }
 
-// ended adds the context's error to one that it caused.
-func ended(ctx context.Context, err error) error {
-	var e *Error
-	if !errors.As(err, &e) {
+// explained adds the context's error, and why it ended, to an error for which
+// the end of the context is a reason. A context that goes on is no reason for
+// anything, whatever the library says.
+func (a allowance) explained(err error) error {
+	e, ok := err.(*Error)
+	if !ok || !e.mayBeForTime() {
 		return err
 	}
-	switch e.Kind {
-	case KindCancelled, KindDeadline, KindOutcomeUnknown:
-		e.context = ctx.Err()
-		if _, has := ctx.Deadline(); e.context == nil && has && e.Kind != KindCancelled {
-			e.context = context.DeadlineExceeded // by a moment earlier than the context's own timer
-		}
+	a.settle()
+	if over := a.ctx.Err(); over != nil {
+		e.context, e.cause = over, context.Cause(a.ctx)
 	}
 	return e
+}
+
+// settle waits for a context whose deadline has passed and whose own timer is a moment late.
+func (a allowance) settle() {
+	deadline, ok := a.ctx.Deadline()
+	if !ok || time.Until(deadline) > 0 {
+		return
+	}
+	timer := time.NewTimer(20 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-a.ctx.Done():
+	case <-timer.C:
+	}
 }

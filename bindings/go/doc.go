@@ -3,7 +3,8 @@
 //
 // [New] and [Manager] are a drop-in for github.com/unrolled/mapstore. [Open]
 // and [Store] are the whole of it: a context on every call, batches with
-// conditions, read-modify-write.
+// conditions, read-modify-write. docs/go.md in the project's sources tells how
+// to link, what errors are, and each difference from the original.
 //
 // The work is done by the C library libmapstore, which has to be installed
 // (make install in the mapstore sources) where pkg-config finds it, for example
@@ -12,6 +13,6 @@
 //
 // A call that asks the API server holds an OS thread until it has its answer;
 // at most 256 of them do so at once, further ones wait in Go. A call whose
-// context is cancelled ends within 100 ms; it says whether a write had been
-// sent. What is promised beyond that is in the project's docs/contract.md.
+// context ends, in whatever way, ends within 100 ms; it says whether a write had
+// been sent. A nil value is an empty value; deleting is always said. What is promised beyond that is in the project's docs/contract.md.
 package mapstore

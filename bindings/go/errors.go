@@ -3,7 +3,10 @@ package mapstore
 // #include "bridge.h"
 import "C"
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // Kind says what kind of failure an [Error] is. The numbers are those of the C library.
 type Kind int32
@@ -82,20 +85,54 @@ type Error struct {
 	Retryable bool
 	// Used and Limit of a TooLarge, in bytes; 0 where not known.
 	Used, Limit uint64
-	// The context's error, if it was the context that ended the call.
-	context error
+	// The context's error and what ended it, if the context's end is a reason for this.
+	context, cause error
 }
 
-func (e *Error) Error() string { return "mapstore: " + e.Message }
+// Error is the message, and the context's cause if [context.WithCancelCause] gave it one of its own.
+func (e *Error) Error() string {
+	if e.cause != nil && e.cause != e.context {
+		return "mapstore: " + e.Message + " (" + e.cause.Error() + ")"
+	}
+	return "mapstore: " + e.Message
+}
 
-// Is reports whether target is the sentinel of this error's kind.
-func (e *Error) Is(target error) bool { return target == sentinels[e.Kind] }
+// Is reports whether target is the sentinel of this error's kind. One of
+// [KindDeadline] is [context.DeadlineExceeded] too, whoever set the deadline.
+func (e *Error) Is(target error) bool {
+	return target == sentinels[e.Kind] || e.Kind == KindDeadline && target == context.DeadlineExceeded
+}
 
-// Unwrap gives the context's error if the context ended the call.
-func (e *Error) Unwrap() error { return e.context }
+// Timeout reports whether time ran out, the context's or the store's.
+func (e *Error) Timeout() bool {
+	return e.Kind == KindDeadline || errors.Is(e.context, context.DeadlineExceeded)
+}
+
+// Unwrap gives the context's error and its cause, if the context is over and
+// that is a reason for this error: the call was ended, or could have gone on.
+func (e *Error) Unwrap() []error {
+	switch {
+	case e.context == nil:
+		return nil
+	case e.cause == nil || e.cause == e.context:
+		return []error{e.context}
+	default:
+		return []error{e.context, e.cause}
+	}
+}
+
+// mayBeForTime: with more time the call might have ended otherwise.
+func (e *Error) mayBeForTime() bool {
+	return e.Retryable || e.Kind == KindDeadline || e.Kind == KindCancelled || e.Kind == KindOutcomeUnknown
+}
+
+// isOrdinary: nothing is wrong; a condition didn't hold, or the program itself ended the call.
+func (e *Error) isOrdinary() bool {
+	return e.Kind == KindConflict && !e.Retryable || e.Kind == KindCancelled || e.Kind == KindClosed
+}
 
 func failure(kind Kind, subject, message string) *Error {
-	return &Error{Kind: kind, Subject: subject, Message: subject + ": " + message}
+	return &Error{Kind: kind, Subject: subject, Message: subject + ": " + message, Retryable: kind == KindDeadline}
 }
 
 // take makes an error of the library one of Go's, and frees it.

@@ -1,6 +1,9 @@
 package mapstore
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // Interface is what [New] gives, as github.com/unrolled/mapstore has it.
 type Interface interface {
@@ -23,25 +26,32 @@ var _ AdvancedInterface = (*Manager)(nil)
 // Manager is a [Store] without contexts: each call has the store's timeout, 10 s.
 type Manager struct{ store *Store }
 
-// New opens the ConfigMap name; cacheInternally is [CacheExclusive]. Cluster
-// and namespace come from the environment: MAPSTORE_CLUSTER_CONFIG_PATH,
-// NAMESPACE, else as for [Open].
+// asOriginal is where the original looks for the cluster and the namespace, and
+// what it sees of a ConfigMap.
+func asOriginal(cache Cache) []Option {
+	return []Option{WithStrictLookup(true), WithBinaryOnly(true), WithCache(cache)}
+}
+
+// New opens the ConfigMap name; cacheInternally is [CacheExclusive]. As in the
+// original, the manager sees, sets and truncates binaryData only, and cluster
+// and namespace come from MAPSTORE_CLUSTER_CONFIG_PATH, else the pod's service
+// account, and from NAMESPACE, else the service account; nothing else is tried.
 func New(name string, cacheInternally bool) (*Manager, error) {
 	cache := CacheNone
 	if cacheInternally {
 		cache = CacheExclusive
 	}
-	store, err := Open(context.Background(), name, WithCache(cache))
+	store, err := Open(context.Background(), name, asOriginal(cache)...)
 	if err != nil {
 		return nil, err
 	}
 	return &Manager{store}, nil
 }
 
-// VerifyConnection says whether a store over this name could work: [Verify].
-// Unlike the original it changes nothing, so any name can be tried.
+// VerifyConnection says whether a manager over this name could work, as
+// [Verify] does. Unlike the original it changes nothing, so any name can be tried.
 func VerifyConnection(testMapName string) error {
-	return Verify(context.Background(), testMapName)
+	return Verify(context.Background(), testMapName, asOriginal(CacheNone)...)
 }
 
 // Store is what the manager works with: contexts, batches and the rest.
@@ -53,13 +63,17 @@ func (m *Manager) Close() error { return m.store.Close() }
 // Keys gives all keys, sorted.
 func (m *Manager) Keys() ([]string, error) { return m.store.Keys(context.Background()) }
 
-// Get gives the value, or [ErrKeyNotFound].
+// Get gives the value, or [ErrKeyNotFound], also for a key that no map can have.
 func (m *Manager) Get(key string) ([]byte, error) {
 	value, err := m.store.Get(context.Background(), key)
-	if err != nil {
+	switch {
+	case err == nil:
+		return value, nil
+	case errors.Is(err, ErrInvalidArgument):
+		return nil, ErrKeyNotFound // the key is the only argument
+	default:
 		return nil, err
 	}
-	return value, nil
 }
 
 // Set stores a value, unless it is stored already.
@@ -74,9 +88,12 @@ func (m *Manager) ForceSet(key string, value []byte) error {
 	return err
 }
 
-// Delete removes a key. A missing one is fine.
+// Delete removes a key. A missing one is fine, and so is one that no map can have.
 func (m *Manager) Delete(key string) error {
 	_, err := m.store.Delete(context.Background(), key)
+	if errors.Is(err, ErrInvalidArgument) {
+		return nil // the key is the only argument
+	}
 	return err
 }
 

@@ -15,15 +15,17 @@ func textOf(text string) (*C.char, C.size_t) {
 	return (*C.char)(unsafe.Pointer(unsafe.StringData(text))), C.size_t(len(text))
 }
 
-func bytesOf(value []byte) (unsafe.Pointer, C.size_t) {
+// bytesOf gives no unsafe.Pointer: of one, cgo checks the whole object that the
+// bytes lie in, and panics if that holds a pointer anywhere.
+func bytesOf(value []byte) (*C.uchar, C.size_t) {
 	if len(value) == 0 {
-		return unsafe.Pointer(&nothing), 0
+		return (*C.uchar)(&nothing), 0
 	}
-	return unsafe.Pointer(unsafe.SliceData(value)), C.size_t(len(value))
+	return (*C.uchar)(unsafe.SliceData(value)), C.size_t(len(value))
 }
 
 // optional: nil stands for a missing key.
-func optional(value []byte) (unsafe.Pointer, C.size_t) {
+func optional(value []byte) (*C.uchar, C.size_t) {
 	if value == nil {
 		return nil, C.MAPSTORE_ABSENT
 	}

@@ -26,10 +26,11 @@ const Unlimited uint64 = math.MaxUint64
 type Option func(*settings)
 
 type settings struct {
-	c      *C.mapstore_options_t
-	err    error
-	cached bool
-	log    *slog.Logger
+	c       *C.mapstore_options_t
+	err     error
+	timeout time.Duration
+	cached  bool
+	log     *slog.Logger
 }
 
 func (s *settings) text(which C.int, value string) {
@@ -76,6 +77,10 @@ func WithTimeout(timeout time.Duration) Option {
 			milliseconds++ // never less than was asked for
 		}
 		s.number(1, milliseconds)
+		// Any other is refused by the library.
+		if timeout > 0 && timeout <= longest {
+			s.timeout = timeout
+		}
 	}
 }
 
@@ -109,12 +114,15 @@ func flag(on bool) int64 {
 // by default, [Unlimited] for no limit.
 func WithWriteBudget(bytes uint64) Option { return func(s *settings) { s.number(5, int64(bytes)) } }
 
-// WithLogger logs each call that fails, and at debug level each write; never a value.
+// WithLogger logs each call that fails, as a warning, and at debug level each
+// write and what is ordinary: a condition that doesn't hold, a call that the
+// program cancelled or whose store it closed. Never a value. The handler runs
+// after the call and may use the store, close it or panic.
 func WithLogger(log *slog.Logger) Option { return func(s *settings) { s.log = log } }
 
 // settingsFrom must be followed by free.
 func settingsFrom(options []Option) *settings {
-	s := &settings{c: C.mapstore_options_new()}
+	s := &settings{c: C.mapstore_options_new(), timeout: defaultTimeout}
 	for _, option := range options {
 		option(s)
 	}

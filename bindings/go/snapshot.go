@@ -19,7 +19,7 @@ type Snapshot struct {
 
 // Snapshot reads the whole map; one that doesn't exist is empty.
 func (s *Store) Snapshot(ctx context.Context) (snapshot *Snapshot, err error) {
-	err = s.do(ctx, "snapshot", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
+	err = s.read(ctx, "snapshot", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
 		r := C.go_snapshot(store, c)
 		if r.handle != nil {
 			taken := (*C.mapstore_snapshot_t)(r.handle)

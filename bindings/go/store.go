@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -20,12 +21,17 @@ import "C"
 // number of goroutines, [Store.Close] included.
 type Store struct {
 	name string
-	// Held for reading by every call, for writing by the one who frees the handle.
+	// Held for reading by every call, for writing by the one who frees the
+	// handle. The program's own functions never run under it.
 	inUse   sync.RWMutex
 	handle  *C.mapstore_store_t
+	timeout time.Duration
 	cached  bool
 	log     *slog.Logger
 	cleanup runtime.Cleanup
+	// Closed by Close, once: ends the wait for a slot.
+	closing chan struct{}
+	close   sync.Once
 }
 
 // Written is what a write did.
@@ -62,8 +68,10 @@ func Open(ctx context.Context, name string, options ...Option) (*Store, error) {
 	if settings.err != nil {
 		return nil, settings.err
 	}
-	store := &Store{name: name, cached: settings.cached, log: settings.log}
-	err := call(ctx, func(c *C.mapstore_call_t) error {
+	store := &Store{
+		name: name, timeout: settings.timeout, cached: settings.cached, log: settings.log, closing: make(chan struct{}),
+	}
+	err := allow(ctx, settings.timeout).call(nil, func(c *C.mapstore_call_t) error {
 		text, length := textOf(name)
 		r := C.go_open(text, length, settings.c, c)
 		store.handle = (*C.mapstore_store_t)(r.handle)
@@ -88,7 +96,7 @@ func Verify(ctx context.Context, name string, options ...Option) error {
 	if settings.err != nil {
 		return settings.err
 	}
-	return call(ctx, func(c *C.mapstore_call_t) error {
+	return allow(ctx, settings.timeout).call(nil, func(c *C.mapstore_call_t) error {
 		text, length := textOf(name)
 		r := C.go_verify(text, length, settings.c, c)
 		return take(r.code, r.error)
@@ -100,6 +108,7 @@ func free(handle *C.mapstore_store_t) { C.mapstore_store_free(handle) }
 // Close ends the calls under way and every later one with [ErrClosed], and
 // returns when the last has returned. A second time does nothing.
 func (s *Store) Close() error {
+	s.close.Do(func() { close(s.closing) })
 	s.inUse.RLock()
 	if s.handle == nil {
 		s.inUse.RUnlock()
@@ -122,34 +131,51 @@ func (s *Store) Close() error {
 // Name of the ConfigMap.
 func (s *Store) Name() string { return s.name }
 
-// do runs one call on the open store.
+// do runs one call on the open store, and logs if it fails.
 func (s *Store) do(ctx context.Context, verb string, work func(*C.mapstore_store_t, *C.mapstore_call_t) error) error {
-	settings, release, err := settingsOf(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return s.doWith(ctx, verb, func(store *C.mapstore_store_t) error { return work(store, settings) })
+	allowed := allow(ctx, s.timeout)
+	err := s.holding(func(store *C.mapstore_store_t) error {
+		return allowed.call(s.closing, func(c *C.mapstore_call_t) error { return work(store, c) })
+	})
+	s.logFailure(ctx, verb, err)
+	return err
 }
 
-// doWith is do with settings that outlive the call.
-func (s *Store) doWith(ctx context.Context, verb string, work func(*C.mapstore_store_t) error) error {
+// read is do for what memory answers on a cached store: it doesn't wait for anything then.
+func (s *Store) read(ctx context.Context, verb string, work func(*C.mapstore_store_t, *C.mapstore_call_t) error) error {
+	if !s.cached {
+		return s.do(ctx, verb, work)
+	}
+	allowed := allow(ctx, s.timeout)
+	err := allowed.check()
+	if err == nil {
+		err = s.holding(func(store *C.mapstore_store_t) error { return work(store, nil) })
+	}
+	err = allowed.explained(err)
+	s.logFailure(ctx, verb, err)
+	return err
+}
+
+// holding runs work while nobody frees the handle.
+func (s *Store) holding(work func(*C.mapstore_store_t) error) error {
 	s.inUse.RLock()
 	defer s.inUse.RUnlock()
 	if s.handle == nil {
 		return failure(KindClosed, s.name, "the store is closed")
 	}
-	err := inC(ctx, func() error { return work(s.handle) })
-	if err != nil {
-		s.logFailure(ctx, verb, err)
-	}
-	return err
+	return work(s.handle)
 }
 
+// logFailure runs the program's log handler: nothing may be held meanwhile.
 func (s *Store) logFailure(ctx context.Context, verb string, err error) {
-	if s.log != nil {
-		s.log.WarnContext(ctx, "mapstore", "verb", verb, "map", s.name, "error", err)
+	if s.log == nil || err == nil {
+		return
 	}
+	level := slog.LevelWarn
+	if e, ok := err.(*Error); ok && e.isOrdinary() {
+		level = slog.LevelDebug
+	}
+	s.log.Log(ctx, level, "mapstore", "verb", verb, "map", s.name, "error", err)
 }
 
 // Get gives a copy of the value, or [ErrKeyNotFound].
@@ -184,11 +210,20 @@ func (s *Store) AppendGet(ctx context.Context, dst []byte, key string) ([]byte, 
 	return dst, err
 }
 
-// appendCached: memory is asked, nothing blocks, so no slot and no settings.
+// appendCached asks memory: nothing blocks, so no slot and no settings.
 func (s *Store) appendCached(ctx context.Context, dst []byte, key string) ([]byte, error) {
 	if ctx.Err() != nil {
-		return dst, overBefore(ctx)
+		allowed := allow(ctx, s.timeout)
+		return dst, allowed.explained(allowed.check())
 	}
+	value, err := s.appendFromMemory(dst, key)
+	if err != nil && err != ErrKeyNotFound {
+		s.logFailure(ctx, "get", err)
+	}
+	return value, err
+}
+
+func (s *Store) appendFromMemory(dst []byte, key string) ([]byte, error) {
 	s.inUse.RLock()
 	defer s.inUse.RUnlock()
 	if s.handle == nil {
@@ -204,9 +239,7 @@ func (s *Store) appendCached(ctx context.Context, dst []byte, key string) ([]byt
 		r := C.go_get_into(s.handle, text, length, data, capacity)
 		switch {
 		case r.code != C.MAPSTORE_OK:
-			err := take(r.code, r.error)
-			s.logFailure(ctx, "get", err)
-			return dst, err
+			return dst, take(r.code, r.error)
 		case r.len == C.MAPSTORE_ABSENT:
 			return dst, ErrKeyNotFound
 		case int(r.len) <= len(room):
@@ -218,7 +251,7 @@ func (s *Store) appendCached(ctx context.Context, dst []byte, key string) ([]byt
 
 // Contains says whether the key is there.
 func (s *Store) Contains(ctx context.Context, key string) (present bool, err error) {
-	err = s.do(ctx, "contains", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
+	err = s.read(ctx, "contains", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
 		text, length := textOf(key)
 		r := C.go_contains(store, c, text, length)
 		present = r.flag != 0
@@ -229,7 +262,7 @@ func (s *Store) Contains(ctx context.Context, key string) (present bool, err err
 
 // Len is the number of keys.
 func (s *Store) Len(ctx context.Context) (length int, err error) {
-	err = s.do(ctx, "len", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
+	err = s.read(ctx, "len", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
 		r := C.go_len(store, c)
 		length = int(r.len)
 		return take(r.code, r.error)
@@ -238,12 +271,27 @@ func (s *Store) Len(ctx context.Context) (length int, err error) {
 }
 
 // Keys gives all keys, sorted.
-func (s *Store) Keys(ctx context.Context) ([]string, error) {
-	snapshot, err := s.Snapshot(ctx)
-	if err != nil {
-		return nil, err
+func (s *Store) Keys(ctx context.Context) (keys []string, err error) {
+	err = s.read(ctx, "keys", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
+		r := C.go_keys(store, c)
+		if r.handle != nil {
+			listed := (*C.mapstore_keys_t)(r.handle)
+			defer C.mapstore_keys_free(listed)
+			keys = keysFrom(listed)
+		}
+		return take(r.code, r.error)
+	})
+	return keys, err
+}
+
+func keysFrom(listed *C.mapstore_keys_t) []string {
+	keys := make([]string, 0, int(C.mapstore_keys_len(listed)))
+	for index := C.size_t(0); index < C.mapstore_keys_len(listed); index++ {
+		var length C.size_t
+		text := C.mapstore_keys_at(listed, index, &length)
+		keys = append(keys, textFrom(text, length))
 	}
-	return snapshot.keys, nil
+	return keys
 }
 
 // Refresh makes a cached store at least as new as the server is at the call; on

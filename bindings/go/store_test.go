@@ -3,12 +3,13 @@ package mapstore_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -40,12 +41,16 @@ func TestMain(m *testing.M) {
 
 func open(t testing.TB, options ...mapstore.Option) *mapstore.Store {
 	t.Helper()
-	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 	options = append([]mapstore.Option{mapstore.WithKubeconfig(shared.Kubeconfig())}, options...)
-	store, err := mapstore.Open(ctx, name, options...)
+	store, err := mapstore.Open(ctx, mapName(t), options...)
 	must(t, err)
 	t.Cleanup(func() { must(t, store.Close()) })
 	return store
+}
+
+// mapName is a name for a map of the test's own.
+func mapName(t testing.TB) string {
+	return strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
 }
 
 func must(t testing.TB, err error) {
@@ -141,7 +146,7 @@ func TestBatchesSwapsAndUpdates(t *testing.T) {
 			wants(t, err, mapstore.ErrConflict)
 			_, err = store.CompareAndSet(ctx, "new", nil, []byte{})
 			must(t, err)
-			_, err = store.CompareAndSet(ctx, "new", []byte{}, nil)
+			_, err = store.CompareAndDelete(ctx, "new", []byte{})
 			must(t, err)
 
 			var group sync.WaitGroup
@@ -190,11 +195,15 @@ func blackHole(t *testing.T) string {
 		}
 	}()
 	path := filepath.Join(t.TempDir(), "kubeconfig")
-	text := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"c",
-		"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
-		"clusters":[{"name":"c","cluster":{"server":"http://%s"}}],"users":[{"name":"u","user":{}}]}`, listener.Addr())
-	must(t, os.WriteFile(path, []byte(text), 0o600))
+	must(t, os.WriteFile(path, []byte(kubeconfigOf("http://"+listener.Addr().String())), 0o600))
 	return path
+}
+
+// kubeconfigOf a server that wants no credentials.
+func kubeconfigOf(server string) string {
+	return fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"c",
+		"contexts":[{"name":"c","context":{"cluster":"c","user":"u"}}],
+		"clusters":[{"name":"c","cluster":{"server":"%s"}}],"users":[{"name":"u","user":{}}]}`, server)
 }
 
 func TestACancelledContextReturnsWithin100ms(t *testing.T) {
@@ -260,12 +269,11 @@ func TestCloseBesideCalls(t *testing.T) {
 	}
 }
 
-// Each of these stores has a connection of its own.
 func TestAForgottenStoreIsFreed(t *testing.T) {
 	before := descriptors(t)
 	for number := range 20 {
-		_, err := mapstore.Open(ctx, fmt.Sprint("forgotten-", number),
-			mapstore.WithKubeconfig(shared.Kubeconfig()), mapstore.WithCache(mapstore.CacheExclusive))
+		_, err := mapstore.Open(ctx, "forgotten",
+			mapstore.WithKubeconfig(ownConnection(t, number)), mapstore.WithCache(mapstore.CacheExclusive))
 		must(t, err)
 	}
 	if during := descriptors(t); during < before+20 {
@@ -277,6 +285,21 @@ func TestAForgottenStoreIsFreed(t *testing.T) {
 			t.Fatalf("%d descriptors, %d before", descriptors(t), before)
 		}
 	}
+}
+
+// ownConnection is the server's kubeconfig, with the authority in a file of its
+// own: stores share a connection only if all of what was configured is the same.
+func ownConnection(t *testing.T, number int) string {
+	text, err := os.ReadFile(shared.Kubeconfig())
+	must(t, err)
+	field := regexp.MustCompile(`certificate-authority-data: (\S+)`)
+	authority, err := base64.StdEncoding.DecodeString(string(field.FindSubmatch(text)[1]))
+	must(t, err)
+	dir := t.TempDir()
+	path, file := filepath.Join(dir, "kubeconfig"), filepath.Join(dir, fmt.Sprintf("ca-%d.pem", number))
+	must(t, os.WriteFile(file, authority, 0o600))
+	must(t, os.WriteFile(path, field.ReplaceAll(text, []byte("certificate-authority: "+file)), 0o600))
+	return path
 }
 
 func descriptors(t testing.TB) int {
@@ -359,44 +382,34 @@ func TestAMillionGetsLeaveTheMemoryWhereItWas(t *testing.T) {
 	}
 }
 
-func TestAManagerIsWhatTheOriginalIs(t *testing.T) {
-	t.Setenv("MAPSTORE_CLUSTER_CONFIG_PATH", shared.Kubeconfig())
-	t.Setenv("NAMESPACE", "default")
-	must(t, mapstore.VerifyConnection("probe"))
-	manager, err := mapstore.New("manager", true)
-	must(t, err)
-	var all mapstore.AdvancedInterface = manager
-	must(t, all.Set("b", []byte("2")))
-	must(t, all.ForceSet("a", []byte{0xff}))
-	raw, err := all.Raw()
-	must(t, err)
-	if len(raw) != 2 || !bytes.Equal(raw["a"], []byte{0xff}) {
-		t.Fatal(raw)
-	}
-	must(t, all.Delete("a"))
-	value, err := all.Get("a")
-	if value != nil || !errors.Is(err, mapstore.ErrKeyNotFound) {
-		t.Fatal(value, err)
-	}
-	must(t, all.Truncate())
-	keys, err := all.Keys()
-	must(t, err)
-	if len(keys) != 0 {
-		t.Fatal(keys)
-	}
-	must(t, manager.Close())
-}
-
-func TestALogHoldsNoValues(t *testing.T) {
-	var text bytes.Buffer
-	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	store := open(t, mapstore.WithLogger(log))
-	_, err := store.Set(ctx, "k", []byte("secret-value"))
-	must(t, err)
-	_, err = store.CompareAndSet(ctx, "k", []byte("secret-guess"), nil)
-	wants(t, err, mapstore.ErrConflict)
-	if said := text.String(); strings.Contains(said, "secret") || !strings.Contains(said, "verb=set") {
-		t.Fatal(said)
+func TestKeysContainsAndLenCopyNoValues(t *testing.T) {
+	for name, cache := range caches {
+		t.Run(name, func(t *testing.T) {
+			store := open(t, mapstore.WithCache(cache))
+			batch := mapstore.NewBatch()
+			for number := range 20 {
+				batch.Set(fmt.Sprint("k", number), make([]byte, 40_000))
+			}
+			_, err := store.Apply(ctx, batch)
+			must(t, err)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			for range 10 {
+				keys, err := store.Keys(ctx)
+				must(t, err)
+				present, err := store.Contains(ctx, "k1")
+				must(t, err)
+				length, err := store.Len(ctx)
+				must(t, err)
+				if len(keys) != 20 || !present || length != 20 {
+					t.Fatal(keys, present, length)
+				}
+			}
+			runtime.ReadMemStats(&after)
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 400_000 {
+				t.Fatalf("%d bytes for 30 calls, and one copy of the values is 800000", allocated)
+			}
+		})
 	}
 }
 

@@ -5,37 +5,56 @@ import "C"
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
+// instruction is an error that says what to do.
+type instruction string
+
+func (i instruction) Error() string { return "mapstore: " + string(i) }
+
+// What the function of an [Store.Update] returns as its error instead of a
+// value to store. Update itself never returns them.
+var (
+	// Delete deletes the key.
+	Delete error = instruction("delete the key")
+	// Keep leaves everything as it is, and ends the update.
+	Keep error = instruction("keep the key as it is")
+)
+
 // Update replaces a value by what change makes of it, whoever else writes:
-// change is called again if somebody was faster. A nil result deletes the key;
-// an error of change ends the update, and nothing is written. Without a
-// deadline of ctx the store's timeout counts for all of it. It stops at
-// [ErrOutcomeUnknown]: the change may have been made.
+// change is called again if somebody was faster. With the error [Delete] it
+// deletes the key, with [Keep] it ends the update without a write (and without
+// a revision); any other error ends the update and is returned, and nothing is
+// written. A nil value is an empty one, as in [Store.Set]. Without a deadline of
+// ctx the store's timeout counts for all of it. It stops at [ErrOutcomeUnknown]:
+// the change may have been made.
 func (s *Store) Update(
 	ctx context.Context, key string, change func(old []byte, present bool) (value []byte, err error),
 ) (Written, error) {
 	started := time.Now()
-	settings, release, err := settingsOf(ctx)
+	update, err := s.beginUpdate(ctx, key)
 	if err != nil {
+		s.logFailure(ctx, "update", err)
 		return Written{}, err
 	}
-	defer release()
-	update, err := s.beginUpdate(ctx, key, settings)
-	if err != nil {
-		return Written{}, err
-	}
-	defer C.mapstore_update_free(update)
+	defer update.free()
 	for {
 		// Nothing is held meanwhile: change may use the store.
-		old, present := updateValue(update)
-		value, err := change(old, present)
-		if err != nil {
+		value, err := change(update.value())
+		data, size := bytesOf(value)
+		switch {
+		case errors.Is(err, Keep):
+			return Written{}, nil
+		case errors.Is(err, Delete):
+			data, size = nil, C.MAPSTORE_ABSENT
+		case err != nil:
 			return Written{}, err
 		}
-		written, done, err := s.commit(ctx, update, value)
+		written, done, err := update.commit(data, size)
 		if err != nil {
+			s.logFailure(ctx, "update", err)
 			return Written{}, err
 		}
 		if done {
@@ -45,34 +64,60 @@ func (s *Store) Update(
 	}
 }
 
-func (s *Store) beginUpdate(
-	ctx context.Context, key string, settings *C.mapstore_call_t,
-) (update *C.mapstore_update_t, err error) {
-	err = s.doWith(ctx, "update", func(store *C.mapstore_store_t) error {
-		text, length := textOf(key)
-		r := C.go_update_begin(store, settings, text, length)
-		update = (*C.mapstore_update_t)(r.handle)
-		return take(r.code, r.error)
-	})
-	return update, err
+// updating is an update under way.
+type updating struct {
+	store   *Store
+	allowed allowance
+	handle  *C.mapstore_update_t
+	free    func()
 }
 
-func updateValue(update *C.mapstore_update_t) (value []byte, present bool) {
-	seen := C.go_update_value(update)
+func (s *Store) beginUpdate(ctx context.Context, key string) (*updating, error) {
+	u := &updating{store: s, allowed: allow(ctx, s.timeout)}
+	return u, s.holding(func(store *C.mapstore_store_t) error {
+		if _, err := u.allowed.enter(s.closing); err != nil {
+			return u.allowed.explained(err)
+		}
+		defer leave()
+		settings, release, err := u.allowed.settings()
+		if err != nil {
+			return err
+		}
+		text, length := textOf(key)
+		r := C.go_update_begin(store, settings, text, length)
+		if err := take(r.code, r.error); err != nil {
+			release()
+			return u.allowed.explained(err)
+		}
+		u.handle = (*C.mapstore_update_t)(r.handle)
+		// The settings' context goes on cancelling until the update is over.
+		u.free = func() { C.mapstore_update_free(u.handle); release() }
+		return nil
+	})
+}
+
+func (u *updating) value() (value []byte, present bool) {
+	seen := C.go_update_value(u.handle)
 	if seen.flag == 0 {
 		return nil, false
 	}
 	return copied(seen.handle, seen.len), true
 }
 
-func (s *Store) commit(
-	ctx context.Context, update *C.mapstore_update_t, value []byte,
-) (written Written, done bool, err error) {
-	err = s.doWith(ctx, "update", func(*C.mapstore_store_t) error {
-		data, size := optional(value)
-		r := C.go_update_commit(update, data, size)
+// commit goes into C even if time is over: the library knows what the update
+// has met meanwhile (others that were faster), sends nothing and says so.
+func (u *updating) commit(data *C.uchar, size C.size_t) (written Written, done bool, err error) {
+	err = u.store.holding(func(*C.mapstore_store_t) error {
+		_, err := u.allowed.enter(u.store.closing)
+		switch {
+		case err == nil:
+			defer leave()
+		case !errors.Is(err, ErrDeadline):
+			return u.allowed.explained(err)
+		}
+		r := C.go_update_commit(u.handle, data, size)
 		written, done = writtenFrom(&r.written), r.done != 0
-		return take(r.code, r.error)
+		return u.allowed.explained(take(r.code, r.error))
 	})
 	return written, done, err
 }

@@ -18,12 +18,12 @@ type Usage struct {
 
 // Usage says how full the store is.
 func (s *Store) Usage(ctx context.Context) (usage Usage, err error) {
-	err = s.do(ctx, "usage", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
-		var u C.mapstore_usage_t
-		var failed *C.mapstore_error_t
-		if code := C.mapstore_usage(store, c, &u, &failed); code != C.MAPSTORE_OK {
-			return take(code, failed)
+	err = s.read(ctx, "usage", func(store *C.mapstore_store_t, c *C.mapstore_call_t) error {
+		r := C.go_usage(store, c)
+		if r.code != C.MAPSTORE_OK {
+			return take(r.code, r.error)
 		}
+		u := r.usage
 		usage = Usage{
 			Keys: uint64(u.keys), KeyBytes: uint64(u.key_bytes),
 			ValueBytes: uint64(u.value_bytes), ValueLimit: uint64(u.value_limit),

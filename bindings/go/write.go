@@ -71,12 +71,26 @@ func (s *Store) Truncate(ctx context.Context) (Written, error) {
 
 // CompareAndSet stores value if the key has exactly the value expected;
 // otherwise [ErrConflict], and nothing is written. A nil expected stands for a
-// missing key, a nil value deletes it; an empty slice is an empty value.
+// missing key, as [Store.Get] gives nil for one; a nil value is an empty value,
+// as in [Store.Set].
 func (s *Store) CompareAndSet(ctx context.Context, key string, expected, value []byte) (Written, error) {
+	data, size := bytesOf(value)
+	return s.compareAnd(ctx, key, expected, data, size)
+}
+
+// CompareAndDelete deletes the key if it has exactly the value expected;
+// otherwise [ErrConflict], and nothing is written. A nil expected stands for a
+// missing key: there is nothing to delete then.
+func (s *Store) CompareAndDelete(ctx context.Context, key string, expected []byte) (Written, error) {
+	return s.compareAnd(ctx, key, expected, nil, C.MAPSTORE_ABSENT)
+}
+
+func (s *Store) compareAnd(
+	ctx context.Context, key string, expected []byte, data *C.uchar, size C.size_t,
+) (Written, error) {
 	return s.write(ctx, "compare_and_set", func(store *C.mapstore_store_t, c *C.mapstore_call_t) C.go_written_t {
 		text, length := textOf(key)
 		old, oldSize := optional(expected)
-		data, size := optional(value)
 		return C.go_compare_and_set(store, c, text, length, old, oldSize, data, size)
 	})
 }

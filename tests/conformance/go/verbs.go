@@ -46,12 +46,15 @@ func onStore(ctx context.Context, store *mapstore.Store, q request) (string, err
 	case "truncate":
 		return wrote(store.Truncate(ctx))
 	case "compare_and_set":
-		return wrote(store.CompareAndSet(ctx, key, q.optional("expected"), q.optional("value")))
+		if q.optional("value") == nil {
+			return wrote(store.CompareAndDelete(ctx, key, q.optional("expected")))
+		}
+		return wrote(store.CompareAndSet(ctx, key, q.optional("expected"), value))
 	case "update":
 		return wrote(store.Update(ctx, key, func(old []byte, _ bool) ([]byte, error) {
 			more := q.optional("append")
 			if more == nil {
-				return nil, nil
+				return nil, mapstore.Delete
 			}
 			return append(append([]byte{}, old...), more...), nil
 		}))
