@@ -61,7 +61,7 @@ mkdir "$work/home"
 abi=$(sed -n 's/^#define MAPSTORE_ABI_VERSION //p' "$prefix/include/mapstore.h")
 
 strict="-std=c99 -Wall -Wextra -pedantic -Werror"
-cc $strict program.c $(pkg-config --cflags --libs mapstore) -Wl,-rpath,"$prefix/lib" -o by-pkg-config
+cc $strict program.c $(pkg-config --cflags --libs mapstore) -o by-pkg-config
 check "pkg-config, shared" ./by-pkg-config shared
 cc $strict program.c $(pkg-config --cflags --libs mapstore-static) -o by-pkg-config-static
 check "pkg-config, static (mapstore-static)" ./by-pkg-config-static static
@@ -96,11 +96,11 @@ expect() {
     esac
 }
 cp -r "$prefix" "$work/taken-away"
-cc $strict program.c $(pkg-config --cflags --libs mapstore) -Wl,-rpath,"$work/taken-away/lib" -o taken-away
+cc $strict program.c $(PKG_CONFIG_PATH=$work/taken-away/lib/pkgconfig pkg-config --cflags --libs mapstore) -o taken-away
 rm -r "$work/taken-away"
 expect "the library taken away" "libmapstore.so.$abi" ./taken-away
 expect "not installed, pkg-config" "mapstore" env PKG_CONFIG_LIBDIR="$work" pkg-config --cflags --libs mapstore
-c++ -std=c++17 -Wall -Wextra -pedantic -Werror abi.cpp $(pkg-config --cflags --libs mapstore) -Wl,-rpath,"$prefix/lib" -o abi
+c++ -std=c++17 -Wall -Wextra -pedantic -Werror abi.cpp $(pkg-config --cflags --libs mapstore) -o abi
 cc -shared -fPIC "$here/../../tests/go/wrong_abi.c" -o wrong.so
 expect "another ABI version, C++" "install the library it was built with" env LD_PRELOAD=./wrong.so ./abi
 
