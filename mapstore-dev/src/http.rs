@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Frame, Incoming};
@@ -219,6 +219,8 @@ fn events(state: Arc<Mutex<State>>, watch: Watch, mut stop: watch::Receiver<bool
 
 async fn tell(state: &Mutex<State>, mut watch: Watch, events: mpsc::Sender<Bytes>) {
     let mut changes = api::lock(state).changes();
+    let began = Instant::now();
+    let mut bookmark = watch.bookmark_due(began, began);
     loop {
         changes.mark_unchanged();
         loop {
@@ -234,6 +236,22 @@ async fn tell(state: &Mutex<State>, mut watch: Watch, events: mpsc::Sender<Bytes
         tokio::select! {
             _ = changes.changed() => {}
             () = events.closed() => return,
+            () = at(bookmark) => {
+                bookmark = watch.bookmark_due(began, Instant::now());
+                if let Some(mark) = watch.bookmark()
+                    && events.send(Bytes::from(mark)).await.is_err()
+                {
+                    return;
+                }
+            }
         }
+    }
+}
+
+/// Never, if there is no such time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -4,13 +4,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::field::FieldError;
 use crate::gostr;
 use crate::history::{Kind, selects};
+use crate::list;
 use crate::negotiate::Form;
 use crate::object::ConfigMap;
 use crate::query::{self, Query};
@@ -24,6 +25,11 @@ use crate::status::Status;
 /// (the real server adds a random part).
 const LASTS: Duration = Duration::from_secs(1800);
 
+/// Bookmarks come by a timer, and once more before the end
+/// (storage/cacher/cache_watcher.go, nextBookmarkTime).
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BEFORE_THE_END: Duration = Duration::from_secs(2);
+
 #[derive(Debug)]
 pub struct Watch {
     namespace: String,
@@ -33,6 +39,12 @@ pub struct Watch {
     lasts: Duration,
     /// What is there already and still to be told of.
     initial: VecDeque<Arc<ConfigMap>>,
+    /// The client takes bookmarks.
+    bookmarks: bool,
+    /// What it began with; a bookmark has to be newer.
+    began_at: u64,
+    /// Why it ends at once.
+    refused: Option<Status>,
     /// To be said once that is told: at which revision it was.
     initial_end: Option<u64>,
     /// The revision up to which everything was told.
@@ -57,13 +69,19 @@ impl Watch {
         };
         let there = state.config_maps(&namespace).filter(|cm| wanted && selector.matches(&cm.metadata));
         let initial = there.cloned().collect();
-        let marked = query.flag("sendInitialEvents") && query.flag("allowWatchBookmarks");
+        let bookmarks = query.flag("allowWatchBookmarks");
+        // The real server waits three seconds for it.
+        let refused = if wanted { list::reached(state, told, Some(1)).err() } else { None };
+        let told = if wanted || told == 0 { state.revision().max(told) } else { told };
         Ok(Watch {
             selector,
             lasts,
+            bookmarks,
+            began_at: told,
+            refused,
             initial,
-            initial_end: marked.then(|| state.revision()),
-            told: if wanted || told == 0 { state.revision().max(told) } else { told },
+            initial_end: (wanted && bookmarks).then(|| state.revision()),
+            told,
             namespace,
             form,
             query: query.clone(),
@@ -76,6 +94,17 @@ impl Watch {
         self.lasts
     }
 
+    /// When the next bookmark is due, of a watch that began at a time.
+    pub fn bookmark_due(&self, began: Instant, now: Instant) -> Option<Instant> {
+        self.bookmarks.then(|| bookmark_due(began + self.lasts, now))
+    }
+
+    /// Says that everything up to a revision was told, if that is news.
+    pub fn bookmark(&self) -> Option<Vec<u8>> {
+        let news = self.told > self.began_at;
+        news.then(|| self.mark(json!({"resourceVersion": self.told.to_string()})))
+    }
+
     /// Nothing will come any more.
     pub fn is_over(&self) -> bool {
         self.over
@@ -85,6 +114,10 @@ impl Watch {
     pub fn next(&mut self, state: &State) -> Option<Vec<u8>> {
         if self.over {
             return None;
+        }
+        if let Some(refused) = self.refused.take() {
+            self.over = true;
+            return Some(line("ERROR", &json!(refused.wire())));
         }
         if let Some(cm) = self.initial.pop_front() {
             return self.line(Kind::Added, &cm);
@@ -129,14 +162,32 @@ impl Watch {
 
     /// The bookmark that says that the state was told (KEP-3157).
     fn initial_events_end(&self, revision: u64) -> Vec<u8> {
-        let (kind, api_version) = match &self.form {
-            Form::Partial(v) => ("PartialObjectMetadata", format!("meta.k8s.io/{v}")),
-            _ => ("ConfigMap", "v1".into()),
-        };
         let annotations = json!({"k8s.io/initial-events-end": "true"});
-        let metadata = json!({"resourceVersion": revision.to_string(), "annotations": annotations});
-        line("BOOKMARK", &json!({"kind": kind, "apiVersion": api_version, "metadata": metadata}))
+        self.mark(json!({"resourceVersion": revision.to_string(), "annotations": annotations}))
     }
+
+    /// A bookmark is an object of which nothing but some metadata is set.
+    fn mark(&self, metadata: Value) -> Vec<u8> {
+        let partial = |v: &str| {
+            let api_version = format!("meta.k8s.io/{v}");
+            json!({"kind": "PartialObjectMetadata", "apiVersion": api_version, "metadata": metadata})
+        };
+        let object = match &self.form {
+            Form::Partial(v) => partial(v),
+            Form::Table(v) => json!({
+                "kind": "Table", "apiVersion": format!("meta.k8s.io/{v}"),
+                "metadata": {"resourceVersion": metadata["resourceVersion"]}, "columnDefinitions": null,
+                "rows": [{"cells": ["", 0, "<unknown>"], "object": partial(v)}],
+            }),
+            _ => json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}),
+        };
+        line("BOOKMARK", &object)
+    }
+}
+
+fn bookmark_due(end: Instant, now: Instant) -> Instant {
+    let last = end.checked_sub(BEFORE_THE_END).filter(|last| *last > now);
+    last.map_or(now + BOOKMARK_EVERY, |last| last.min(now + BOOKMARK_EVERY))
 }
 
 fn line(kind: &str, object: &Value) -> Vec<u8> {
@@ -172,5 +223,26 @@ fn check(query: &Query) -> Result<(), Status> {
     match errors.as_slice() {
         [] => Ok(()),
         errors => Err(Status::invalid("meta.k8s.io", "ListOptions", "", errors)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bookmarks_come_every_minute_and_two_seconds_before_the_end() {
+        let (began, seconds) = (Instant::now(), Duration::from_secs);
+        let mut told = Vec::new();
+        let (mut now, end) = (began, began + seconds(150));
+        while let at = bookmark_due(end, now)
+            && at < end
+        {
+            told.push((at - began).as_secs());
+            now = at;
+        }
+        assert_eq!(told, [60, 120, 148]);
+        assert_eq!(bookmark_due(began + seconds(15), began), began + seconds(13));
+        assert!(bookmark_due(began + seconds(1), began) > began + seconds(1));
     }
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use support::client::{Answer, Endpoint};
 use support::normal::Normal;
 use support::real::Real;
-use support::sequence::{self, Memory, Sequence, Step};
+use support::sequence::{self, Asked, Memory, Sequence, Step};
 
 /// One of the two servers, with what one sequence knows of it.
 struct Side {
@@ -30,8 +30,7 @@ struct Side {
 /// A request under way.
 struct Begun {
     answer: JoinHandle<Answer>,
-    /// The revision that it asks for exactly.
-    exactly: Option<String>,
+    asked: Asked,
 }
 
 impl Side {
@@ -58,19 +57,19 @@ impl Side {
         }
         let (endpoint, method) = (self.endpoint.clone(), step.method.clone());
         let lines = step.events.unwrap_or(usize::MAX);
-        let exactly = ready.exactly.clone();
+        let asked = ready.asked.clone();
         let answer = thread::spawn(move || {
             endpoint
                 .send_until(&method, &ready.target, &headers, &ready.body, lines)
                 .unwrap_or_else(|e| panic!("{method} {}: {e}", ready.target))
         });
-        Begun { answer, exactly }
+        Begun { answer, asked }
     }
 
     fn finish(&mut self, request: Begun) -> Value {
         let answer = request.answer.join().expect("an answer");
         self.memory.learn(&answer.json());
-        self.normal.answer(&answer, request.exactly)
+        self.normal.answer(&answer, request.asked)
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use super::client::Answer;
+use super::sequence::Asked;
 
 #[derive(Debug, Default)]
 pub struct Normal {
     uids: HashMap<String, usize>,
     revisions: HashMap<String, usize>,
-    /// The revision that the answer's request asked for exactly.
-    exactly: Option<String>,
+    /// What the answer's request asked for.
+    asked: Asked,
 }
 
 fn rank(map: &mut HashMap<String, usize>, key: &str) -> usize {
@@ -22,8 +23,8 @@ fn rank(map: &mut HashMap<String, usize>, key: &str) -> usize {
 }
 
 impl Normal {
-    pub fn answer(&mut self, answer: &Answer, exactly: Option<String>) -> Value {
-        self.exactly = exactly;
+    pub fn answer(&mut self, answer: &Answer, asked: Asked) -> Value {
+        self.asked = asked;
         let mut warnings = answer.headers("Warning");
         warnings.sort_unstable();
         let body = match serde_json::from_slice::<Value>(&answer.body) {
@@ -43,18 +44,25 @@ impl Normal {
         })
     }
 
-    /// Bookmarks come at times of the server's own, but for the one that ends the state.
+    /// Bookmarks come at times of the server's own, but for the one that ends the state and the one before the end.
     fn events(&mut self, lines: &[u8]) -> Value {
         let mut events: Vec<Value> =
             serde_json::Deserializer::from_slice(lines).into_iter().map_while(Result::ok).collect();
         let marked = |e: &Value| !e["object"]["metadata"]["annotations"].is_null();
-        events.retain(|event| event["type"] != "BOOKMARK" || marked(event));
+        events.retain(|event| event["type"] != "BOOKMARK" || marked(event) || self.asked.ends);
         for event in &mut events {
             match event["type"].as_str() {
-                Some("BOOKMARK") => event["object"]["metadata"]["resourceVersion"] = json!("<any>"),
+                Some("BOOKMARK") => {
+                    event["object"]["metadata"]["resourceVersion"] = json!("<any>");
+                    if event["object"]["kind"] == "Table" {
+                        event["object"]["rows"][0]["object"]["metadata"]["resourceVersion"] = json!("<any>");
+                    }
+                }
                 Some("ERROR") => {
-                    let message = event["object"]["message"].as_str().unwrap_or_default();
-                    if message.starts_with("too old resource version: ") {
+                    let message = &event["object"]["message"].as_str().unwrap_or_default().to_string();
+                    if message.starts_with("Timeout: Too large resource version: ") {
+                        event["object"]["message"] = json!(self.text(message));
+                    } else if message.starts_with("too old resource version: ") {
                         event["object"]["message"] = json!("too old resource version: <rv> (<rv>)");
                     }
                 }
@@ -66,6 +74,8 @@ impl Normal {
                 }
             }
         }
+        // Near the end the real server's timer may strike twice.
+        events.dedup_by(|b, a| a == b && a["type"] == "BOOKMARK");
         Value::from(events)
     }
 
@@ -87,7 +97,7 @@ impl Normal {
     /// A list's revision is the whole cluster's, unless one was asked for; where it goes on is the server's secret.
     fn list_revision(&self, body: &mut Value) {
         if let Some(told) = body["metadata"]["resourceVersion"].as_str() {
-            let asked = self.exactly.as_deref() == Some(told);
+            let asked = self.asked.exactly.as_deref() == Some(told);
             body["metadata"]["resourceVersion"] = json!(if asked { "<asked>" } else { "<any>" });
         }
         Self::token(body);

@@ -85,12 +85,20 @@ impl Memory {
     }
 }
 
+/// What of a request says how its answer is to be read.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// The revision that was asked for exactly.
+    pub exactly: Option<String>,
+    /// A watch that ends at a time of its own: it is known which bookmarks it gets.
+    pub ends: bool,
+}
+
 /// A request ready to be sent, but for its token.
 #[derive(Debug)]
 pub struct Ready {
     pub target: String,
-    /// The revision that was asked for exactly.
-    pub exactly: Option<String>,
+    pub asked: Asked,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
 }
@@ -137,7 +145,8 @@ impl Step {
         let parameter = |name: &str| query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('='));
         let exactly = parameter("resourceVersionMatch").filter(|kind| *kind == "Exact");
         let exactly = exactly.and_then(|_| parameter("resourceVersion")).map(str::to_string);
-        Ready { target, exactly, headers, body: body.into_bytes() }
+        let asked = Asked { exactly, ends: parameter("timeoutSeconds").is_some() };
+        Ready { target, asked, headers, body: body.into_bytes() }
     }
 }
 
