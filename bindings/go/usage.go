@@ -12,7 +12,8 @@ type Usage struct {
 	ValueBytes, ValueLimit uint64
 	// What keys and values take in the stored object; etcd allows about ObjectLimit.
 	ObjectBytes, ObjectLimit uint64
-	// What this process has had stored in five minutes, over all maps, and what this store allows.
+	// What this process has had stored in the last five minutes, over all maps, and what this store allows in five
+	// minutes in the long run.
 	BudgetUsed, BudgetLimit uint64
 }
 

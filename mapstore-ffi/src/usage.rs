@@ -21,7 +21,8 @@ pub struct Usage {
     /// Bytes this process has had stored in the last five minutes, over all
     /// its maps: each write stores the whole object anew.
     pub budget_used: u64,
-    /// What `budget_used` may reach before this store's writes are refused:
+    /// What this store allows this process to have stored in five minutes in the
+    /// long run; half of it more may go at once after a rest:
     /// `mapstore_options_set_write_budget`.
     pub budget_limit: u64,
     /// 0.

@@ -531,7 +531,7 @@ impl Writer {
                 group.let_go();
                 return None;
             }
-            Leave::At(until) | Leave::Exhausted { until, .. } => until,
+            Leave::At(until) => until,
         };
         let used = BUDGET.get().used(now);
         group.refuse_before(until, |limit| overloaded(&self.api.subject(), used, limit, until - now));
@@ -602,8 +602,8 @@ fn overloaded(subject: &str, used: u64, limit: u64, wait: Duration) -> Error {
         ErrorKind::Overloaded,
         subject,
         format!(
-            "this process has had {used} bytes stored in five minutes, of {limit} that its write budget allows; \
-             the next write can go in {} s. Nothing was written: write less often, keep large maps for what \
+            "this process has had {used} bytes stored in the last five minutes, and its write budget allows {limit} \
+             in five minutes; the next write can go in {} s. Nothing was written: write less often, keep large maps for what \
              changes rarely, or raise the budget",
             wait.as_secs() + 1
         ),
