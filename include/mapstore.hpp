@@ -222,7 +222,7 @@ public:
     options &timeout(std::chrono::milliseconds timeout) {
         return set([&](auto o, auto e) { return mapstore_options_set_timeout_ms(o, detail::count(timeout), e); });
     }
-    /** New values that are valid UTF-8 are stored as text, readable for kubectl. */
+    /** New values are stored as text, readable for kubectl, if they survive its YAML: see mapstore.h. */
     options &text_values(bool text) {
         return set([&](auto o, auto e) { return mapstore_options_set_text_values(o, text ? 1 : 0, e); });
     }
@@ -234,7 +234,7 @@ public:
     options &strict_lookup(bool strict) {
         return set([&](auto o, auto e) { return mapstore_options_set_strict_lookup(o, strict ? 1 : 0, e); });
     }
-    /** Bytes this process may have stored in five minutes; MAPSTORE_UNLIMITED for no limit. */
+    /** Bytes this process may have stored in five minutes, however long it runs; MAPSTORE_UNLIMITED for no limit. */
     options &write_budget(std::uint64_t bytes) {
         return set([&](auto o, auto e) { return mapstore_options_set_write_budget(o, bytes, e); });
     }

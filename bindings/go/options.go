@@ -84,7 +84,8 @@ func WithTimeout(timeout time.Duration) Option {
 	}
 }
 
-// WithTextValues stores new values that are valid UTF-8 as text, readable for kubectl.
+// WithTextValues stores new values as text, readable for kubectl, if they survive its YAML: UTF-8 without U+007F to
+// U+009F, U+FFFE and U+FFFF.
 func WithTextValues(text bool) Option {
 	return func(s *settings) { s.number(2, flag(text)) }
 }
@@ -109,9 +110,10 @@ func flag(on bool) int64 {
 	return 0
 }
 
-// WithWriteBudget bounds what this process may have stored in five minutes,
-// over all maps, before this store's writes are refused as Overloaded: 128 MiB
-// by default, [Unlimited] for no limit.
+// WithWriteBudget bounds what this process may have stored in five minutes, over
+// all maps, for as long as it runs: half of it at once, then this store's writes
+// are slowed to that rate, and refused as Overloaded if they couldn't go before
+// their deadline. 128 MiB by default, [Unlimited] for no limit.
 func WithWriteBudget(bytes uint64) Option { return func(s *settings) { s.number(5, int64(bytes)) } }
 
 // WithLogger logs each call that fails, as a warning, and at debug level each

@@ -197,7 +197,8 @@ pub unsafe extern "C" fn mapstore_options_set_timeout_ms(
     }
 }
 
-/// Other than 0: new keys whose value is valid UTF-8 go to the ConfigMap's
+/// Other than 0: new keys whose value is text that survives kubectl's YAML
+/// (UTF-8 without U+007F to U+009F, U+FFFE and U+FFFF) go to the ConfigMap's
 /// `data`, readable for kubectl, instead of `binaryData`. Keys that exist stay
 /// where they are. 0 is the default.
 ///
@@ -264,10 +265,11 @@ pub unsafe extern "C" fn mapstore_options_set_strict_lookup(
     }
 }
 
-/// How many bytes this process may have had stored in the last five minutes,
-/// over all its maps, before writes of stores opened with these options are
-/// refused as `MAPSTORE_OVERLOADED`; from half of it on they are slowed. Each
-/// write counts with the size of the whole map. 134217728 (128 MiB) by default,
+/// How many bytes this process may have stored in five minutes, over all its
+/// maps, for as long as it runs: half of it at once, then writes of stores
+/// opened with these options are slowed to that rate, and refused as
+/// `MAPSTORE_OVERLOADED` if they couldn't go before their deadline. Each write
+/// counts with the size of the whole map. 134217728 (128 MiB) by default,
 /// `MAPSTORE_UNLIMITED` for no limit.
 ///
 /// Never blocks; not while another thread uses `options`. Errors:

@@ -94,7 +94,8 @@ impl Options {
         self
     }
 
-    /// New keys whose value is valid UTF-8 go to `data`, readable for kubectl,
+    /// New keys whose value is text that survives kubectl's YAML (UTF-8 without
+    /// U+007F to U+009F, U+FFFE and U+FFFF) go to `data`, readable for kubectl,
     /// instead of `binaryData`. Keys that exist stay where they are.
     pub fn text_values(mut self, text: bool) -> Self {
         self.text_values = text;
@@ -135,11 +136,12 @@ impl Options {
         }
     }
 
-    /// How many bytes this process may have had stored in the last five
-    /// minutes, over all its maps, before writes of this store are refused with
-    /// `Overloaded`; from half of it on they are slowed. 128 MiB by default,
-    /// `u64::MAX` for no limit. Each write counts with the size of the whole map:
-    /// that is what it costs the cluster, until old revisions are compacted.
+    /// How many bytes this process may have stored in five minutes, over all its
+    /// maps, for as long as it runs: half of it at once, then writes of this
+    /// store are slowed to that rate, and refused as `Overloaded` if they couldn't
+    /// go before their deadline. 128 MiB by default, `u64::MAX` for no limit.
+    /// Each write counts with the size of the whole map: that is what it costs
+    /// the cluster, until old revisions are compacted.
     pub fn write_budget(mut self, bytes_per_five_minutes: u64) -> Self {
         self.write_budget = bytes_per_five_minutes;
         self

@@ -64,12 +64,14 @@ def open(
     ``cache``: "none" asks the API server at every read and sends nothing now;
     "exclusive" reads the map once, now, and then from memory. ``timeout`` in
     seconds bounds every call that doesn't set its own. ``text_values``: new
-    values that are valid UTF-8 are stored as text, readable for kubectl.
+    values are stored as text, readable for kubectl, if they survive its YAML
+    (UTF-8 without U+007F to U+009F, U+FFFE and U+FFFF).
     ``binary_only``: the store sees, counts, sets and truncates the ConfigMap's
     ``binaryData`` only. ``strict_lookup``: cluster and namespace are taken from
     MAPSTORE_CLUSTER_CONFIG_PATH, NAMESPACE and the service account only.
     ``write_budget``: bytes this process may have stored in five minutes, over
-    all maps, before writes are refused (128 MiB). ``cancel`` ends the opening, as
+    all maps, for as long as it runs (128 MiB): half of it at once, then writes
+    are slowed to that rate. ``cancel`` ends the opening, as
     it does with every call that takes one. Where the cluster and the
     namespace come from otherwise is in the README.
     """

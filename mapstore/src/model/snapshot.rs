@@ -101,8 +101,11 @@ pub(crate) enum ManagedFields {
     None,
     /// Of updates only.
     Sheddable,
-    /// Somebody applies this map; the next apply would miss them.
+    /// Somebody applies this map, from the client's side or the server's; the next apply would miss them.
     Applied,
+    /// Nothing, and somebody applies this map from the client's side. At a change to server-side apply kubectl takes
+    /// over, and prunes, every key that has no manager then: an entry of our own has to begin.
+    Unguarded,
 }
 
 impl Version {

@@ -20,13 +20,12 @@ use crate::server::connection::{Connection, chain};
 use crate::server::lines::{Lines, TooLong};
 use crate::server::status::{Asked, Failure, Refusal};
 use crate::server::tls::{self, Fault};
-use crate::server::wire::{self, Event, Look};
+use crate::server::wire::{self, Event, FIELD_MANAGER, Look};
 
 const OBJECT: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const USER_AGENT: &str = concat!("mapstore/", env!("CARGO_PKG_VERSION"));
-const FIELD_MANAGER: &str = "mapstore";
 
 /// More than any ConfigMap in JSON: 1 MiB of values can be 6 MiB of escaped text.
 const MAX_ANSWER: usize = 16 << 20;

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
@@ -18,6 +19,9 @@ use crate::server::status::{Failure, Refusal};
 /// The annotation by which a write is told from every other one; it also makes
 /// a write of one that changes nothing else, which the API server would skip.
 pub(crate) const STAMP: &str = "mapstore/last-write";
+
+/// Who the managedFields say wrote.
+pub(crate) const FIELD_MANAGER: &str = "mapstore";
 
 /// A version of the map, and the stamp of the write that made it, or of an earlier one.
 #[derive(Debug)]
@@ -116,11 +120,13 @@ struct Metadata {
     managed_fields: Option<Vec<Manager>>,
 }
 
-/// Of all annotations the one that is ours.
-#[derive(Deserialize)]
+/// Of all annotations the one that is ours, and kubectl's on a map that it applied from the client's side.
+#[derive(Default, Deserialize)]
 struct Annotations {
     #[serde(default, rename = "mapstore/last-write")]
     stamp: Option<String>,
+    #[serde(default, rename = "kubectl.kubernetes.io/last-applied-configuration")]
+    applied: Option<IgnoredAny>,
 }
 
 /// Kubernetes: `ManagedFieldsEntry` in apimachinery's pkg/apis/meta/v1/types.go.
@@ -136,12 +142,14 @@ impl Metadata {
             return Err(broken("no resourceVersion".into()));
         };
         let managers = self.managed_fields.unwrap_or_default();
-        let fields = match managers.iter().any(|manager| manager.operation == "Apply") {
-            true => ManagedFields::Applied,
-            false if managers.is_empty() => ManagedFields::None,
-            false => ManagedFields::Sheddable,
+        let Annotations { stamp, applied } = self.annotations.unwrap_or_default();
+        let applied = applied.is_some() || managers.iter().any(|manager| manager.operation == "Apply");
+        let fields = match (applied, managers.is_empty()) {
+            (true, true) => ManagedFields::Unguarded,
+            (true, false) => ManagedFields::Applied,
+            (false, true) => ManagedFields::None,
+            (false, false) => ManagedFields::Sheddable,
         };
-        let stamp = self.annotations.and_then(|annotations| annotations.stamp);
         Ok(Look { version: Version { uid: self.uid, revision, fields }, stamp })
     }
 }
@@ -194,16 +202,24 @@ mod tests {
 
     #[test]
     fn who_manages_the_fields() {
-        let fields = |managers: &str| {
-            let body = format!(r#"{{"metadata":{{"resourceVersion":"7","managedFields":{managers}}}}}"#);
+        let annotated = |annotations: &str, managers: &str| {
+            let body = format!(
+                r#"{{"metadata":{{"resourceVersion":"7","annotations":{annotations},"managedFields":{managers}}}}}"#
+            );
             look(body.as_bytes()).unwrap().version.fields
         };
+        let fields = |managers: &str| annotated("null", managers);
         assert_eq!(fields("null"), ManagedFields::None);
         assert_eq!(
             fields(r#"[{"manager":"a","operation":"Update","fieldsV1":{"f:data":{}}}]"#),
             ManagedFields::Sheddable
         );
         assert_eq!(fields(r#"[{"operation":"Update"},{"operation":"Apply"}]"#), ManagedFields::Applied);
+        let by_kubectl = r#"{"kubectl.kubernetes.io/last-applied-configuration":"{}"}"#;
+        assert_eq!(annotated(by_kubectl, r#"[{"operation":"Update"}]"#), ManagedFields::Applied);
+        assert_eq!(annotated(by_kubectl, "null"), ManagedFields::Unguarded);
+        assert_eq!(annotated(by_kubectl, "[]"), ManagedFields::Unguarded);
+        assert_eq!(annotated(r#"{"other":"x"}"#, r#"[{"operation":"Update"}]"#), ManagedFields::Sheddable);
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use serde_json::Value as Json;
 
 use crate::model::MAX_OBJECT_BYTES;
-use crate::model::{ManagedFields, Side, Snapshot, Version, stored_bytes};
+use crate::model::{Side, Snapshot, Version, stored_bytes};
 use crate::server::status::Failure;
-use crate::write::patch::{Change, Patch};
+use crate::write::patch::{Change, Fields, Patch};
 use crate::write::plan::{Base, Sides};
 
 /// What a group is planned on.
@@ -53,10 +53,11 @@ struct Size {
 }
 
 impl Known {
-    /// The version to write on, if no more has to be known for that: after the
-    /// managedFields are gone.
+    /// The version to write on, if no more has to be known for that: a write that
+    /// changes the managedFields has to know that it changes a key too.
     pub fn usable(&self) -> Option<&Version> {
-        self.last.as_ref().filter(|version| version.fields != ManagedFields::Sheddable)
+        let settled = |version: &&Version| Fields::on(Some(version)) == Fields::Keep;
+        self.last.as_ref().filter(settled)
     }
 
     /// The whole map was read.

@@ -281,12 +281,20 @@ fn in_data(key: &Key) -> Error {
     )
 }
 
-/// Where a value goes under a new key.
+/// Where a value goes under a new key: text only if it comes back unchanged from kubectl's YAML.
 pub(crate) fn new_side(value: &[u8], layout: Layout) -> Side {
-    if layout == Layout::Text && is_text(value) { Side::Text } else { Side::Binary }
+    let text = std::str::from_utf8(value).is_ok_and(|text| !text.chars().any(breaks_yaml));
+    if layout == Layout::Text && text { Side::Text } else { Side::Binary }
 }
 
-/// A text key stays text as long as its value is; a binary one stays binary.
+/// kubectl writes these into YAML unescaped and then refuses to read them (`get -o yaml`, `edit`, `apply` of the whole
+/// map), or reads a line break instead of U+0085. Found by trying all code points (mapstore/tests/real_text.rs).
+fn breaks_yaml(c: char) -> bool {
+    matches!(c, '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// A text key stays text as long as its value is UTF-8, whatever YAML makes of it: who reads it in `data` must still
+/// find it there. A binary one stays binary.
 pub(crate) fn side_on(value: &[u8], existing: Option<Side>, layout: Layout) -> Side {
     match existing {
         Some(Side::Text) if is_text(value) => Side::Text,

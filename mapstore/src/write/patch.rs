@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value as Json, json};
 
-use crate::model::{Entries, Entry, Side, Snapshot, Version};
-use crate::server::wire::STAMP;
+use crate::model::{Entries, Entry, ManagedFields, Side, Snapshot, Version};
+use crate::server::wire::{FIELD_MANAGER, STAMP};
 
 /// A change, with the version it is for.
 #[derive(Clone, Default)]
@@ -19,8 +19,42 @@ pub(crate) struct Patch {
     /// Everything goes, but what `changes` sets.
     pub clear: bool,
     pub stamp: Option<String>,
-    /// Drops the managedFields, which cost the API server most of its time on a large map.
-    pub shed: bool,
+    pub fields: Fields,
+}
+
+/// What a write does about the managedFields.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fields {
+    #[default]
+    Keep,
+    /// Drops them: they cost the API server most of its time on a large map.
+    Shed,
+    /// Begins an entry of our own in a map that has none, so that the keys are nobody else's.
+    Claim,
+}
+
+impl Fields {
+    /// What to do on a version of the map.
+    pub fn on(version: Option<&Version>) -> Fields {
+        match version.map(|version| version.fields) {
+            Some(ManagedFields::Sheddable) => Fields::Shed,
+            Some(ManagedFields::Unguarded) => Fields::Claim,
+            Some(ManagedFields::None | ManagedFields::Applied) | None => Fields::Keep,
+        }
+    }
+
+    fn list(self) -> Option<Json> {
+        match self {
+            Fields::Keep => None,
+            Fields::Shed => Some(json!([{}])),
+            // The server adds the keys of this write. The stamp keeps the entry alive where those are all deletions:
+            // an empty one is dropped.
+            Fields::Claim => Some(json!([{
+                "manager": FIELD_MANAGER, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:metadata": {"f:annotations": {format!("f:{STAMP}"): {}}}},
+            }])),
+        }
+    }
 }
 
 /// What becomes of one key.
@@ -48,8 +82,8 @@ impl Patch {
         if let Some(stamp) = &self.stamp {
             metadata.insert("annotations".into(), json!({ STAMP: stamp }));
         }
-        if self.shed {
-            metadata.insert("managedFields".into(), json!([{}]));
+        if let Some(list) = self.fields.list() {
+            metadata.insert("managedFields".into(), list);
         }
         let mut patch = Map::new();
         patch.insert("metadata".into(), metadata.into());
@@ -85,8 +119,8 @@ impl Patch {
         if let Some(stamp) = &self.stamp {
             object["metadata"]["annotations"][STAMP] = stamp.as_str().into();
         }
-        if self.shed {
-            object["metadata"]["managedFields"] = json!([{}]);
+        if let Some(list) = self.fields.list() {
+            object["metadata"]["managedFields"] = list;
         }
         for side in [Side::Text, Side::Binary] {
             let Some(map) = object.get_mut(side.field()).and_then(Json::as_object_mut) else { continue };
@@ -183,7 +217,7 @@ mod tests {
         let blind = Patch { base: None, stamp: Some("n0nce".into()), clear: true, ..Patch::default() };
         let wanted = json!({"metadata": {"annotations": {"mapstore/last-write": "n0nce"}}, "data": null, "binaryData": null});
         assert_eq!(blind.to_strategic(), wanted);
-        let shed = Patch { shed: true, ..patch(vec![]) };
+        let shed = Patch { fields: Fields::Shed, ..patch(vec![]) };
         assert_eq!(shed.to_strategic(), json!({"metadata": {"resourceVersion": "5", "managedFields": [{}]}}));
     }
 

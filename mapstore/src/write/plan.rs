@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
 use crate::model::Key;
-use crate::model::{Entry, Layout, ManagedFields, Side, Snapshot, Totals, Value, Version};
+use crate::model::{Entry, Layout, Side, Snapshot, Totals, Value, Version};
 use crate::model::{Op, Written};
 use crate::write::draft::{Draft, No, Wish, is_text, new_side, side_on};
-use crate::write::patch::{Change, Patch};
+use crate::write::patch::{Change, Fields, Patch};
 
 /// What is known of the map when a group is planned.
 #[derive(Clone)]
@@ -205,7 +205,7 @@ fn on_whole(
     }
     let mut patch = draft.patch();
     patch.stamp = stamped.then(stamp);
-    patch.shed = map.version().is_some_and(|version| version.fields == ManagedFields::Sheddable);
+    patch.fields = Fields::on(map.version());
     Ok(Plan { fates, patch: Some(patch), totals: Some(draft.step.totals) })
 }
 
@@ -227,6 +227,7 @@ mod tests {
     use crate::ErrorKind;
     use crate::model::Batch;
     use crate::model::Entries;
+    use crate::model::ManagedFields;
     use crate::model::Revision;
     use bytes::Bytes;
 
@@ -423,8 +424,10 @@ mod tests {
             Base::Whole(Snapshot::new(version, Entries::default()))
         };
         let group = [batch(|b| b.set("a", "1"))];
-        let shed = |base| planned(&group, &base, true, false).unwrap().patch.unwrap().shed;
-        assert!(shed(at(ManagedFields::Sheddable)));
-        assert!(!shed(at(ManagedFields::Applied)) && !shed(at(ManagedFields::None)));
+        let shed = |base| planned(&group, &base, true, false).unwrap().patch.unwrap().fields;
+        assert_eq!(shed(at(ManagedFields::Sheddable)), Fields::Shed);
+        assert_eq!(shed(at(ManagedFields::Unguarded)), Fields::Claim);
+        assert_eq!(shed(at(ManagedFields::Applied)), Fields::Keep);
+        assert_eq!(shed(at(ManagedFields::None)), Fields::Keep);
     }
 }

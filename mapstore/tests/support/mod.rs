@@ -6,6 +6,7 @@
 
 pub mod front;
 pub mod gate;
+pub mod kubectl;
 pub mod speaker;
 pub mod writes;
 

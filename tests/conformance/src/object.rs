@@ -72,6 +72,8 @@ pub struct Inspection {
     /// At least this, recursively; a list must be equal.
     pub metadata: Option<Value>,
     pub annotated: Option<Vec<String>>,
+    /// Exactly these in the managedFields, as MANAGER/OPERATION, sorted.
+    pub managers: Option<Vec<String>>,
     pub revision: Option<String>,
     pub uid: Option<String>,
 }
@@ -169,8 +171,22 @@ impl Inspection {
                 return Err(format!("no annotation {name}"));
             }
         }
-        Ok(())
+        match (&self.managers, managers(object)) {
+            (Some(expected), found) if *expected != found => {
+                Err(format!("managers {found:?} instead of {expected:?}"))
+            }
+            _ => Ok(()),
+        }
     }
+}
+
+fn managers(object: &Value) -> Vec<String> {
+    let entries = object["metadata"]["managedFields"].as_array().into_iter().flatten();
+    let part = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+    let mut names: Vec<_> =
+        entries.map(|entry| format!("{}/{}", part(entry, "manager"), part(entry, "operation"))).collect();
+    names.sort_unstable();
+    names
 }
 
 type Entries = BTreeMap<String, Vec<u8>>;
