@@ -140,30 +140,31 @@ fn a_plugin_that_waits_for_the_user_is_quoted_at_the_deadline() {
     assert!(error.to_string().contains("ABCD-EFGH"), "{error}");
 }
 
-/// The host is killed: its plugin went on, without anybody to read what it says.
+/// The host is killed: its plugin, and what that had started, went on without anybody to read what they say.
 #[test]
-fn a_plugin_ends_with_its_host() {
+fn a_plugin_and_its_children_end_with_their_host() {
+    let name = "a_plugin_and_its_children_end_with_their_host";
     let Some(kubeconfig) = inside() else {
         let site = Site::dev();
-        let pid = site.scratch.path().join("pid");
-        let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec sleep 300", pid.display());
+        let pids = site.scratch.path().join("pids");
+        let script = format!("sleep 300 & echo $$ $! > {0}.new; mv {0}.new {0}; wait", pids.display());
         let kubeconfig = site.kubeconfig("host", None, Some(plugin(&script)));
         let mut host = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["a_plugin_ends_with_its_host", "--exact"])
+            .args([name, "--exact"])
             .env("MAPSTORE_TEST_INSIDE", &kubeconfig)
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        eventually("the plugin runs", || pid.exists());
-        let plugin = fs::read_to_string(&pid).unwrap().trim().to_owned();
-        let running = || {
-            let state = fs::read_to_string(format!("/proc/{plugin}/stat")).unwrap_or_default();
+        eventually("the plugin runs", || pids.exists());
+        let pids = fs::read_to_string(&pids).unwrap();
+        let running = |pid: &str| {
+            let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             !state.is_empty() && !state.contains(") Z")
         };
-        assert!(running());
+        assert!(pids.split_whitespace().all(running), "{pids}");
         host.kill().unwrap();
         host.wait().unwrap();
-        return eventually("the plugin is gone", || !running());
+        return eventually("both are gone", || !pids.split_whitespace().any(running));
     };
     let _ = open(&kubeconfig).with(&within(Duration::from_secs(60))).get("k");
 }

@@ -73,9 +73,12 @@ pub(crate) struct Program<'a> {
     pub args: &'a [CString],
     /// `NAME=value`.
     pub env: &'a [CString],
-    pub output: &'a File,
-    pub complaints: &'a File,
+    /// For its descriptors 0, 1 and 2.
+    pub stdio: [&'a File; 3],
     pub signals: &'a Signals,
+    /// Whether the kernel is to kill it when the thread that starts it ends, and
+    /// so with the host. What the program starts itself isn't told by the kernel.
+    pub dies_with_host: bool,
 }
 
 /// All that the child touches; made before there is a child, which must not allocate.
@@ -86,6 +89,7 @@ struct Plan<'a> {
     /// For its descriptors 0, 1 and 2; none of them is one of these itself.
     stdio: [RawFd; 3],
     signals: &'a Signals,
+    dies_with_host: bool,
     host: pid_t,
     /// Written by the child, whose memory is ours, if it can't go on.
     error: c_int,
@@ -118,13 +122,10 @@ pub(crate) struct Child {
 }
 
 impl Program<'_> {
-    /// To be called on a thread that lives as long as the program may: the
-    /// kernel kills the program when the thread that started it ends, and so
-    /// with the host. What the program starts itself isn't told by the kernel.
     pub fn start(&self) -> io::Result<Child> {
         reap_late_ones();
-        let null = File::open("/dev/null")?;
-        let stdio = [above_stdio(&null)?, above_stdio(self.output)?, above_stdio(self.complaints)?];
+        let [input, output, complaints] = self.stdio;
+        let stdio = [above_stdio(input)?, above_stdio(output)?, above_stdio(complaints)?];
         let list = |strings: &[CString]| {
             strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>()
         };
@@ -134,13 +135,14 @@ impl Program<'_> {
             envp: list(self.env),
             stdio: [stdio[0].as_raw_fd(), stdio[1].as_raw_fd(), stdio[2].as_raw_fd()],
             signals: self.signals,
+            dies_with_host: self.dies_with_host,
             // SAFETY: it can't fail.
             host: unsafe { libc::getpid() },
             error: 0,
         };
         let pid = clone_and_wait_for_exec(&mut plan)?;
         let child = Child { pid, ended: None };
-        // Only written by the child, which is done with our memory. Dropping `child` reaps it.
+        // SAFETY: only written by the child, which is done with our memory. Dropping `child` reaps it.
         match unsafe { ptr::read_volatile(&plan.error) } {
             0 => Ok(child),
             error => Err(io::Error::from_raw_os_error(error)),
@@ -185,7 +187,9 @@ extern "C" fn child_main(plan: *mut c_void) -> c_int {
     // SAFETY: the plan outlives this function, see above; the parent doesn't touch it meanwhile.
     unsafe {
         let plan = &mut *plan.cast::<Plan>();
-        libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        if plan.dies_with_host {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        }
         if libc::getppid() != plan.host || libc::setpgid(0, 0) != 0 {
             return fail(plan);
         }
@@ -217,6 +221,11 @@ unsafe fn fail(plan: &mut Plan) -> c_int {
 }
 
 impl Child {
+    /// The number of the group, too.
+    pub fn pid(&self) -> pid_t {
+        self.pid
+    }
+
     /// How it ended, if it has; then its group is gone too.
     pub fn poll(&mut self) -> Option<Ended> {
         if self.ended.is_none() && self.has_ended() {

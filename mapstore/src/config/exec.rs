@@ -24,6 +24,7 @@ use once_cell::sync::OnceCell;
 use serde::Deserialize;
 
 use super::child::{Child, Ended, Program, Signals};
+use super::guard::Guard;
 use crate::error::{Error, ErrorKind, Result};
 
 /// No credential is larger; a plugin that prints more is broken.
@@ -116,6 +117,8 @@ impl Plugin {
             .await
             .map_err(|error| self.error(format!("the look for it ended early: {error}")))??;
         let mut child = self.start(&path, &output, said)?;
+        // Without one the plugin itself still ends with the host.
+        let _guard = Guard::over(&child, &self.signals).ok();
         let mut pause = FIRST_POLL;
         loop {
             match child.poll() {
@@ -167,8 +170,15 @@ impl Plugin {
             |(name, value): (&OsStr, &OsStr)| string([name.as_bytes(), b"=", value.as_bytes()].concat());
         let env = vars.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
         let path = string(path.as_os_str().to_owned().into_vec())?;
-        let signals = &self.signals;
-        let program = Program { path: &path, args: &args, env: &env, output, complaints, signals };
+        let null = File::open("/dev/null").map_err(|error| self.cannot_start(&error.to_string()))?;
+        let program = Program {
+            path: &path,
+            args: &args,
+            env: &env,
+            stdio: [&null, output, complaints],
+            signals: &self.signals,
+            dies_with_host: true,
+        };
         program.start().map_err(|error| self.cannot_start(&error.to_string()))
     }
 

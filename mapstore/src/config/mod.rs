@@ -22,6 +22,7 @@ mod cluster;
 mod environment;
 pub(crate) mod exec;
 pub(crate) mod file;
+mod guard;
 mod kubeconfig;
 mod namespace;
 pub(crate) mod pem;
