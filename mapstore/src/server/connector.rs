@@ -43,10 +43,14 @@ pub(crate) fn client(
     to_proxy: Option<ClientConfig>,
     origin: &str,
 ) -> Result<kube::Client> {
-    let https = |inner| secured(inner, to_server.clone(), kube, origin);
     let Some(proxy) = &kube.proxy_url else {
-        return over(kube, https(tcp())?, origin);
+        return over(kube, secured(tcp(), to_server, kube, origin)?, origin);
     };
+    // A tunnel takes a server without a port for one of https.
+    let plain = kube.cluster_url.scheme_str() == Some("http");
+    let mut kube = kube.clone();
+    kube.cluster_url = with_port(&kube.cluster_url, if plain { 80 } else { 443 });
+    let kube = &kube;
     match (proxy.scheme_str(), to_proxy) {
         (Some("http"), _) => over(kube, secured(tunnel(proxy, tcp()), to_server, kube, origin)?, origin),
         (Some("https"), Some(to_proxy)) => {
@@ -85,13 +89,25 @@ fn tunnel<C>(proxy: &Uri, inner: C) -> Tunnel<C> {
     }
 }
 
-/// The proxy looks names up, as Go has it do.
+/// The proxy looks names up, as Go has it do. Its usual port is not that of HTTP.
 fn socks(proxy: &Uri) -> SocksV5<Tcp> {
-    let socks = SocksV5::new(proxy.clone(), tcp());
+    let socks = SocksV5::new(with_port(proxy, 1080), tcp());
     match credentials(proxy) {
         Some((user, password)) => socks.with_auth(user, password),
         None => socks,
     }
+}
+
+/// The same address with a port, where it names none.
+fn with_port(uri: &Uri, usual: u16) -> Uri {
+    let mut parts = uri.clone().into_parts();
+    if uri.port().is_none()
+        && let Some(authority) = parts.authority.as_ref()
+        && let Ok(whole) = format!("{authority}:{usual}").parse()
+    {
+        parts.authority = Some(whole);
+    }
+    Uri::from_parts(parts).unwrap_or_else(|_| uri.clone())
 }
 
 /// User and password of a URL, decoded.
@@ -126,4 +142,27 @@ where
         .build::<_, Body>(connector);
     let client = ClientBuilder::new(http, kube.default_namespace.clone());
     Ok(client.with_layer(&headers).with_layer(&kube.base_uri_layer()).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_a_proxy_are_decoded() {
+        let of = |text: &str| credentials(&text.parse().unwrap());
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        assert_eq!(of("http://proxy:3128"), None);
+        assert_eq!(of("http://u:p@proxy:3128"), pair("u", "p"));
+        assert_eq!(of("socks5://u%40x:p%3Aq%25@proxy"), pair("u@x", "p:q%"));
+        assert_eq!(of("http://u@proxy"), pair("u", ""));
+    }
+
+    #[test]
+    fn an_address_without_a_port_has_the_usual_one() {
+        let of = |text: &str| with_port(&text.parse().unwrap(), 1080).to_string();
+        assert_eq!(of("socks5://u:p@proxy"), "socks5://u:p@proxy:1080/");
+        assert_eq!(of("socks5://[::1]"), "socks5://[::1]:1080/");
+        assert_eq!(of("socks5://proxy:9/"), "socks5://proxy:9/");
+    }
 }
