@@ -176,6 +176,12 @@ impl Error {
         self
     }
 
+    /// The same error with more behind its message.
+    pub(crate) fn and_add(mut self, more: &str) -> Self {
+        self.inner().message.push_str(more);
+        self
+    }
+
     /// A condition of a write didn't hold: the same call fails again until
     /// somebody changes the map.
     pub(crate) fn unmet(subject: impl Into<String>, message: impl Into<String>) -> Self {

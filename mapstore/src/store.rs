@@ -237,7 +237,9 @@ impl Store {
     /// Whether the store can work: the cluster is reachable and the rights are
     /// there to read, write and (for a missing map) create it. Changes nothing.
     pub fn verify_connection(&self) -> Result<()> {
-        self.run(self.limits()?, async |map, mut retry| verify::verify(&map.api, &mut retry).await)
+        self.run(self.limits()?, async |map, mut retry, limits| {
+            verify::verify(&map.api, &mut retry, &*limits).await
+        })
     }
 
     /// Closes the store for every handle: calls under way end with `Closed`, and
@@ -284,7 +286,7 @@ impl Store {
     }
 
     pub(crate) fn read_within(&self, limits: Arc<Limits>) -> Result<Snapshot> {
-        self.run(limits, async |map, mut retry| map.reader.read(&mut retry).await)
+        self.run(limits, async |map, mut retry, limits| map.reader.read(&mut retry, &*limits).await)
     }
 
     /// The cache of a cached store, once it is clear that this call may use it.
@@ -301,12 +303,12 @@ impl Store {
     fn run<T, W, F>(&self, limits: Arc<Limits>, work: W) -> Result<T>
     where
         T: Send + 'static,
-        W: FnOnce(Arc<Map>, Retry) -> F,
+        W: FnOnce(Arc<Map>, Retry, Arc<Limits>) -> F,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         self.check_fork()?;
         let parts = &self.inner.parts;
-        let work = work(parts.map.clone(), Retry::new(limits.deadline));
+        let work = work(parts.map.clone(), Retry::new(limits.deadline), limits.clone());
         let bounds = limits.clone();
         let work = async move { work.await.map_err(|error| bounds.explain(error)) };
         parts.runtime.run(&limits, &parts.closing, work)

@@ -8,6 +8,7 @@ use crate::model::Key;
 use crate::model::Value;
 use crate::model::{Batch, Written};
 use crate::store::Store;
+use crate::write::faster;
 use crate::write::queue::{Done, Seen};
 
 /// A read-modify-write of one key that is under way: compute from
@@ -19,6 +20,8 @@ pub struct Update {
     /// From the beginning to the last commit.
     limits: Arc<Limits>,
     seen: Seen,
+    /// Somebody was faster, at the last commit.
+    lost: bool,
 }
 
 impl Store {
@@ -65,12 +68,13 @@ impl Store {
     pub fn begin_update(&self, key: &str) -> Result<Update> {
         let key = Key::new(key)?;
         let limits = self.limits()?;
+        limits.progress.set(Stage::NotWritten);
         let writes = self.writes();
         let map = match self.cache()? {
             Some(cache) => cache.load(),
             None => self.read_within(limits.clone())?,
         };
-        Ok(Update { store: self.clone(), key, limits, seen: Seen { map, writes } })
+        Ok(Update { store: self.clone(), key, limits, seen: Seen { map, writes }, lost: false })
     }
 }
 
@@ -91,10 +95,14 @@ impl Update {
         let batch = Batch::swap(self.key.as_str(), expected.as_deref(), value)?;
         // Each commit is a write of its own.
         let progress = Progress::new(Stage::NotWritten);
+        if self.lost {
+            progress.learn(faster(self.limits.subject.clone()));
+        }
         let limits = Arc::new(Limits { progress, ..Limits::clone(&self.limits) });
         match self.store.submit(batch, Some(self.seen.clone()), limits)? {
             Done::Written(written) => Ok(Some(written)),
             Done::Unmet(_, map) => {
+                self.lost = true;
                 self.seen = Seen { map, writes: self.store.writes() };
                 Ok(None)
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use mapstore::{Cache, ErrorKind, Options, Result, Store, Written};
 use mapstore_harness::Kind::Real;
 use mapstore_harness::Media;
-use mapstore_harness::proxy::{Canned, Hearing, Proxy, Rule};
+use mapstore_harness::proxy::{Canned, Hearing, Rule};
 use serde_json::{Value as Json, json};
 use support::*;
 
@@ -26,7 +26,7 @@ impl Scene {
     }
 
     fn patient(&self, cache: Cache) -> Options {
-        self.options(cache).timeout(Duration::from_secs(15))
+        self.options(cache).timeout(Duration::from_secs(60))
     }
 
     fn foreign(&self, patch: Json) {
@@ -222,13 +222,27 @@ fn watch_is_forbidden_while_a_write_is_in_doubt() {
         let second = scene.proxy.rule(Rule::on("PATCH").hold());
         let write = in_background(&store, "overwritten");
         second.wait_hit().unwrap();
-        scene.foreign(json!({"binaryData": {"k": "dGhlaXJz"}}));
+        // By another program that stamps its writes.
+        let over = json!({"metadata": {"annotations": {"mapstore/last-write": "another"}}, "binaryData": {"k": "dGhlaXJz"}});
+        scene.foreign(over);
         second.release();
         let error = refused("set", write.join().unwrap(), ErrorKind::OutcomeUnknown);
         assert!(!error.is_retryable(), "{error}");
         assert_eq!(scene.site.value("k").as_deref(), Some("theirs"), "it was not written again");
         scene.proxy.clear_rules();
         store.set("k", "goes on").unwrap();
+
+        // Overwritten by a program that leaves our stamp: applied, but nobody can tell at which revision.
+        scene.proxy.rule(Rule::on("PATCH").close());
+        let second = scene.proxy.rule(Rule::on("PATCH").hold());
+        let write = in_background(&store, "once");
+        second.wait_hit().unwrap();
+        scene.foreign(json!({"binaryData": {"k": "dGhlaXJz"}}));
+        second.release();
+        let written = write.join().unwrap().unwrap();
+        assert!(written.changed && written.revision.is_none(), "{written:?}");
+        assert_eq!(store.get("k").unwrap().as_deref(), Some(&b"theirs"[..]), "{cache:?}");
+        scene.proxy.clear_rules();
     }
 }
 

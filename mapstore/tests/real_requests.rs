@@ -6,7 +6,7 @@ mod support;
 use std::thread;
 use std::time::Duration;
 
-use mapstore::{Batch, Cache, Options, Store};
+use mapstore::{Batch, Cache, Store};
 use mapstore_harness::Kind::Real;
 use mapstore_harness::proxy::{Count, Proxy};
 use serde_json::{Value as Json, json};

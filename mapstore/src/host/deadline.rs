@@ -1,8 +1,8 @@
 //! What bounds one call, and what it means for a write when a bound is reached
 //! before the answer. Pure.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +21,13 @@ pub(crate) struct Limits {
 /// How far the write of a call has come; shared by the task that writes and
 /// the caller that may stop waiting.
 #[derive(Clone)]
-pub(crate) struct Progress(Arc<AtomicU8>);
+pub(crate) struct Progress(Arc<Course>);
+
+struct Course {
+    stage: AtomicU8,
+    /// The last failure that said more than that time ran out.
+    learnt: Mutex<Option<Error>>,
+}
 
 #[derive(Clone, Copy, PartialEq)]
 #[repr(u8)]
@@ -41,32 +47,41 @@ const GIVEN_UP: u8 = 0x80;
 
 impl Progress {
     pub fn new(stage: Stage) -> Self {
-        Progress(Arc::new(AtomicU8::new(stage as u8)))
+        Progress(Arc::new(Course { stage: AtomicU8::new(stage as u8), learnt: Mutex::default() }))
+    }
+
+    /// What the call says if its deadline comes before something better is known.
+    pub fn learn(&self, error: Error) {
+        *self.0.learnt.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    fn learnt(&self) -> Option<Error> {
+        self.0.learnt.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub fn set(&self, stage: Stage) {
         let keep = |now: u8| Some((now & GIVEN_UP) | stage as u8);
-        let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep);
+        let _ = self.0.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep);
     }
 
     /// The write is sent now. `false`: it must not be, the caller was told that
     /// nothing was written.
     pub fn begin(&self) -> bool {
         let begin = |now: u8| (now & GIVEN_UP == 0).then_some(Stage::InFlight as u8);
-        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin).is_ok()
+        self.0.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, begin).is_ok()
     }
 
     /// The caller stops waiting: from now on no write begins.
     pub fn give_up(&self) {
-        self.0.fetch_or(GIVEN_UP, Ordering::SeqCst);
+        self.0.stage.fetch_or(GIVEN_UP, Ordering::SeqCst);
     }
 
     pub fn is_given_up(&self) -> bool {
-        self.0.load(Ordering::SeqCst) & GIVEN_UP != 0
+        self.0.stage.load(Ordering::SeqCst) & GIVEN_UP != 0
     }
 
     pub fn is(&self, stage: Stage) -> bool {
-        self.0.load(Ordering::SeqCst) & !GIVEN_UP == stage as u8
+        self.0.stage.load(Ordering::SeqCst) & !GIVEN_UP == stage as u8
     }
 
     /// What a call that ends early has to say about its write.
@@ -101,8 +116,12 @@ impl Limits {
     /// The error that ended the call's work, as the caller is to see it: a write
     /// in doubt and a last try that ran out of time say so.
     pub fn explain(&self, error: Error) -> Error {
-        let overdue = error.kind() == ErrorKind::Deadline || self.progress.is(Stage::InFlight);
-        if overdue && error.kind() != ErrorKind::OutcomeUnknown { self.overdue(Some(&error)) } else { error }
+        match error.kind() {
+            ErrorKind::OutcomeUnknown => error,
+            ErrorKind::Deadline => self.overdue(Some(error)),
+            _ if self.progress.is(Stage::InFlight) => self.overdue(Some(error)),
+            _ => error,
+        }
     }
 
     /// Why a call ended without an answer, and what that means for a write.
@@ -121,40 +140,33 @@ impl Limits {
         self.overdue(None)
     }
 
-    /// The deadline passed. `cause`: what went wrong until then.
-    pub fn overdue(&self, cause: Option<&Error>) -> Error {
-        let cause = cause.map(|error| format!("; last: {error}")).unwrap_or_default();
+    /// The deadline passed. `last`: what the last try came to. The kind of the
+    /// error is that of whatever was learnt last, and `Deadline` if nothing was.
+    pub fn overdue(&self, last: Option<Error>) -> Error {
+        let (timeout, outcome) = (self.timeout, self.progress.outcome());
+        let learnt = last.clone().filter(|last| last.kind() != ErrorKind::Deadline);
+        let learnt = learnt.or_else(|| self.progress.learnt());
         if self.progress.is(Stage::InFlight) {
-            return Error::new(
-                ErrorKind::OutcomeUnknown,
-                &self.subject,
-                format!(
-                    "no answer to the write within {:?}: it may have been applied, or may yet be; \
-                     refresh and read before writing again{cause}",
-                    self.timeout
-                ),
+            let last = learnt.or(last).map(|error| format!("; last: {error}")).unwrap_or_default();
+            let message = format!(
+                "no answer to the write within {timeout:?}: it may have been applied, or may yet be; \
+                 refresh and read before writing again{last}"
             );
+            return Error::new(ErrorKind::OutcomeUnknown, &self.subject, message);
         }
         if self.progress.is(Stage::HeldBack) {
-            return Error::new(
-                ErrorKind::Overloaded,
-                &self.subject,
-                format!(
-                    "this process' write budget held the write back until its deadline of {:?}; nothing was \
-                     written: write less often, or raise the budget",
-                    self.timeout
-                ),
+            let message = format!(
+                "this process' write budget held the write back until its deadline of {timeout:?}; nothing was \
+                 written: write less often, or raise the budget"
             );
+            return Error::new(ErrorKind::Overloaded, &self.subject, message);
         }
-        Error::new(
-            ErrorKind::Deadline,
-            &self.subject,
-            format!(
-                "no answer from the API server within {:?}{}{cause}",
-                self.timeout,
-                self.progress.outcome()
-            ),
-        )
+        if let Some(learnt) = learnt {
+            return learnt.and_add(&format!(", until the deadline of {timeout:?}{outcome}"));
+        }
+        let last = last.map(|error| format!("; last: {error}")).unwrap_or_default();
+        let message = format!("no answer from the API server within {timeout:?}{outcome}{last}");
+        Error::new(ErrorKind::Deadline, &self.subject, message)
     }
 }
 
@@ -225,6 +237,32 @@ mod tests {
         let (kind, message) = told(Stage::HeldBack);
         assert_eq!(kind, ErrorKind::Overloaded);
         assert!(message.contains("write budget") && message.contains("nothing was written"), "{message}");
+    }
+
+    #[test]
+    fn at_the_deadline_a_call_says_what_it_learnt_last() {
+        let limits = |stage| Limits {
+            timeout: Duration::from_secs(2),
+            deadline: Instant::now(),
+            cancel: None,
+            progress: Progress::new(stage),
+            subject: "configmap n/m".into(),
+        };
+        let refused = || Error::new(ErrorKind::Unavailable, "configmap n/m", "connection refused");
+        let late = || Error::new(ErrorKind::Deadline, "configmap n/m", "no answer in time");
+        let call = limits(Stage::NotWritten);
+        assert_eq!(call.overdue(Some(late())).kind(), ErrorKind::Deadline);
+        call.progress.learn(refused());
+        let told = call.overdue(Some(late()));
+        assert_eq!(told.kind(), ErrorKind::Unavailable);
+        assert!(
+            told.to_string().contains("connection refused")
+                && told.to_string().contains("nothing was written")
+        );
+        call.progress.set(Stage::InFlight);
+        let told = call.explain(refused());
+        assert_eq!(told.kind(), ErrorKind::OutcomeUnknown);
+        assert!(told.to_string().contains("connection refused"), "{told}");
     }
 
     #[test]

@@ -128,9 +128,10 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Whether it makes a new revision in any case.
-    pub(crate) fn is_forced(&self) -> bool {
-        self.ops.iter().any(|op| matches!(op, Op::Set { force: true, .. }))
+    /// Whether it makes a new revision by this key.
+    pub(crate) fn forces(&self, wanted: &str) -> bool {
+        let is_it = |op: &Op| matches!(op, Op::Set { key, force: true, .. } if key.as_str() == wanted);
+        self.ops.iter().any(is_it)
     }
 
     /// Bytes of the values to be stored.

@@ -19,6 +19,12 @@ impl Revision {
         usable.then(|| Revision(text.to_owned()))
     }
 
+    /// As a number. Opaque by the API's contract until Kubernetes 1.35 (KEP-5504),
+    /// and a number of etcd's all the same.
+    pub(crate) fn number(&self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+
     /// The revision as the API server wrote it.
     pub fn as_str(&self) -> &str {
         &self.0

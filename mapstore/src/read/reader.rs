@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::host::deadline::Try;
 use crate::model::Snapshot;
 use crate::server::api::Api;
-use crate::server::retry::{Retry, ask};
-use crate::server::status::Failure;
+use crate::server::failure::Failure;
+use crate::server::retry::{Callers, Retry, ask};
 
 /// From this size on asking first is cheaper: on a real server a read of
 /// 900 KiB takes about ten times as long as a look at its metadata.
@@ -26,8 +26,8 @@ impl Reader {
     }
 
     /// The map as it is now.
-    pub async fn read(&self, retry: &mut Retry) -> Result<Snapshot> {
-        ask(&self.api, retry, "get", |at| self.read_once(at)).await
+    pub async fn read(&self, retry: &mut Retry, callers: &impl Callers) -> Result<Snapshot> {
+        ask(&self.api, retry, callers, "get", |at| self.read_once(at)).await
     }
 
     async fn read_once(&self, at: Try) -> Result<Snapshot, Failure> {

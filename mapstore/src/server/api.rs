@@ -3,7 +3,7 @@
 //! what an answer means for a write [`crate::write::outcome`]'s business.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
@@ -14,16 +14,18 @@ use serde_json::{Value as Json, json};
 
 use crate::error::{Error, ErrorKind};
 use crate::host::deadline::Try;
-use crate::model::Revision;
 use crate::model::{Snapshot, Version};
 use crate::server::connection::{Connection, chain};
+use crate::server::failure::Failure;
 use crate::server::lines::{Lines, TooLong};
-use crate::server::status::{Asked, Failure, Refusal};
+use crate::server::recent::Recent;
+use crate::server::status::{Asked, Refusal};
 use crate::server::tls::{self, Fault};
-use crate::server::wire::{self, Event, FIELD_MANAGER, Look};
+use crate::server::wire::{self, FIELD_MANAGER, Listed, Look, State};
 
 const OBJECT: &str = "application/json";
 const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 const USER_AGENT: &str = concat!("mapstore/", env!("CARGO_PKG_VERSION"));
 
@@ -39,6 +41,7 @@ const MAX_TRACE: usize = 64 << 20;
 /// The requests for one ConfigMap.
 pub(crate) struct Api {
     connection: Arc<Connection>,
+    recent: Recent,
     pub namespace: String,
     pub name: String,
 }
@@ -67,7 +70,7 @@ pub(crate) struct Object {
 
 impl Api {
     pub fn new(connection: Arc<Connection>, namespace: String, name: String) -> Self {
-        Api { connection, namespace, name }
+        Api { connection, recent: Recent::default(), namespace, name }
     }
 
     pub fn connection(&self) -> &Connection {
@@ -97,15 +100,29 @@ impl Api {
         Ok(Some(Object { snapshot: wire::snapshot(&body)?, json: wire::parse(&body)? }))
     }
 
+    /// The map by a LIST, which tells its own revision too: as it is now, or
+    /// exactly as it was at the revision `at_revision` (etcd keeps old ones for five
+    /// minutes and more; afterwards the answer is 410). `whole`: with the map, not
+    /// its metadata only. Kubernetes: `resourceVersionMatch` in
+    /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list>.
+    pub async fn list(&self, at: Try, at_revision: Option<u64>, whole: bool) -> Result<Listed, Failure> {
+        let exact = at_revision
+            .map(|revision| format!("&resourceVersion={revision}&resourceVersionMatch=Exact"))
+            .unwrap_or_default();
+        let path = format!("{}?fieldSelector=metadata.name%3D{}{exact}", self.collection(), self.name);
+        let accept = if whole { OBJECT } else { METADATA_LIST };
+        wire::listed(&self.ask(at, Method::GET, &path, accept, None).await?)
+    }
+
     /// What happened to the map after the revision `from`, event by event,
     /// until `judge` has seen enough. `None`: the server has no more to tell within
     /// a second. `whole`: with the map, not its metadata only.
     pub async fn trace<T>(
         &self,
         at: Try,
-        from: &Revision,
+        from: u64,
         whole: bool,
-        mut judge: impl FnMut(Event) -> Option<T>,
+        mut judge: impl FnMut(State) -> Option<T>,
     ) -> Result<Option<T>, Failure> {
         let path = format!(
             "{}?watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={from}&timeoutSeconds=1",
@@ -128,6 +145,13 @@ impl Api {
             Ok(None)
         };
         self.send(at, Method::GET, &path, accept, None, follow).await
+    }
+
+    /// A strategic merge patch; answers with the whole map as it is then. For small ones.
+    pub async fn patch_and_read(&self, at: Try, patch: &Json) -> Result<Snapshot, Failure> {
+        let path = format!("{}{}", self.path(), query(Run::Real));
+        let body = Some((STRATEGIC, patch.to_string()));
+        wire::stored(&self.ask(at, Method::PATCH, &path, OBJECT, body).await?)
     }
 
     /// A strategic merge patch; answers with the new version.
@@ -166,8 +190,12 @@ impl Api {
 
     /// A failure as the caller is to see it.
     pub fn error(&self, failure: Failure, verb: &str) -> Error {
+        self.error_of(&failure, verb)
+    }
+
+    pub fn error_of(&self, failure: &Failure, verb: &str) -> Error {
         match failure {
-            Failure::NotSent(error) | Failure::Silence(error) | Failure::Fatal(error) => error,
+            Failure::NotSent(error) | Failure::Silence(error) | Failure::Fatal(error) => error.clone(),
             Failure::Refused(refusal) => refusal.to_error(Asked {
                 verb,
                 namespace: &self.namespace,
@@ -245,8 +273,9 @@ impl Api {
         let mut request = request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))?;
         let connection = capture_connection(&mut request);
 
+        let method = request.method().clone();
         let exchange = self.exchange(&session.client, request, take);
-        let answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
+        let mut answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
             Ok(answer) => answer,
             // A name look-up or a handshake was never over: there was nothing to send it on.
             Err(_) if connection.connection_metadata().is_none() => {
@@ -254,7 +283,11 @@ impl Api {
             }
             Err(_) => Err(Failure::Silence(self.late("no answer in time"))),
         };
-        match &answer {
+        match &mut answer {
+            Ok(_) => self.recent.fine(&method, Instant::now()),
+            Err(Failure::Refused(refusal)) if refusal.not_authorized() => {
+                refusal.unsettled = self.recent.refused(&method, Instant::now());
+            }
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
                 self.connection.discard_client(&session).await;
             }
@@ -283,10 +316,13 @@ impl Api {
         }
         let retry_after = retry_after(response.headers());
         let closes = closes(response.headers());
-        // An answer that is cut has told its status all the same.
+        // An answer that is cut has told its status all the same, but perhaps not its reason.
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        Err(Failure::Refused(Refusal::new(status.as_u16(), retry_after, &body).on_a_connection(closes)))
+        let refusal = match body {
+            Ok(body) => Refusal::new(status.as_u16(), retry_after, &body.to_bytes()),
+            Err(_) => Refusal::new(status.as_u16(), retry_after, b"").cut_short(),
+        };
+        Err(Failure::Refused(refusal.on_a_connection(closes)))
     }
 
     /// Of hyper's errors only those of connecting say for certain that nothing was sent.

@@ -1,32 +1,28 @@
-//! What is tried again, and how long that may go on: always within the
-//! caller's deadline.
+//! How often and how soon a request is tried again, always within the caller's
+//! deadline. What a failure means is [`crate::server::failure`]'s list:
 //!
-//! | what came back                     | a read                     | a write                              |
-//! |------------------------------------|----------------------------|--------------------------------------|
-//! | nothing was sent (refused, no DNS) | again, backing off         | again, backing off: nothing happened |
-//! | an untrusted certificate           | once, with files read anew | once, with files read anew           |
-//! | silence, a cut answer              | again, on a new connection | the same again: its revision fences  |
-//! | 500, 502, 503, 504                 | again, backing off         | the same again: its revision fences  |
-//! | 429                                | after Retry-After          | after Retry-After: not applied       |
-//! | of a server that shuts down: 429   | first at once, on a new    | the same                             |
-//! | that closes, 503 with Retry-After  | connection, then so        |                                      |
-//! | 401, credentials that can be renewed | once, renewed            | once, renewed: not applied           |
-//! | 409                                | -                          | without condition and cache: at once, |
-//! |                                    |                            | whatever the revision; else looks and |
-//! |                                    |                            | plans anew, backing off a little      |
-//! | anything else                      | fails                      | fails                                |
+//! | class        | a read                    | a write                                               |
+//! |--------------|---------------------------|-------------------------------------------------------|
+//! | `NotDone`    | again, backing off        | again, backing off: nothing happened                  |
+//! | `Trust`      | once, with files read anew| once, with files read anew                            |
+//! | `Credential` | once, renewed             | once, renewed: nothing happened                       |
+//! | `Ambiguous`  | again, on a new connection| the same again if it has a revision, which fences     |
+//! | `Final`      | fails                     | fails; 409: without condition and cache at once,      |
+//! |              |                           | whatever the revision; else looks and plans anew      |
+//!
+//! A server that shuts down (429 that closes, 503 with Retry-After) is left at once for a new connection, the first time.
 //!
 //! Backing off: full jitter under 50 ms, doubled each time, at most 2 s
-//! ("Exponential Backoff And Jitter", AWS Architecture Blog); after a 409 under
-//! 2 ms, doubled each time, at most 50 ms.
+//! ("Exponential Backoff And Jitter", AWS Architecture Blog), or as long as
+//! Retry-After says; after a 409 under 2 ms, doubled each time, at most 50 ms.
 
 use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Result};
-use crate::host::deadline::Try;
+use crate::error::{Error, Result};
+use crate::host::deadline::{Limits, Progress, Try};
 use crate::host::process;
 use crate::server::api::Api;
-use crate::server::status::Failure;
+use crate::server::failure::{Class, Failure};
 
 const FIRST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(2);
@@ -34,13 +30,21 @@ const LONGEST: Duration = Duration::from_secs(2);
 const FIRST_CONFLICT: Duration = Duration::from_millis(2);
 const LONGEST_CONFLICT: Duration = Duration::from_millis(50);
 
+/// How long the first try of a call may take before another is made: the pooled
+/// connection it used can be dead without anybody knowing, and calls with
+/// shorter deadlines may wait behind it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// With less than this left there is no time for a pause and a try of any use.
 const WORTH_A_TRY: Duration = Duration::from_millis(40);
 
 /// The tries of one call, or of a group of writes.
 pub(crate) struct Retry {
     deadline: Instant,
+    /// Of the calls that wait, the one that can wait least.
+    shortest: Instant,
     tries: u32,
+    failures: u32,
     conflicts: u32,
     renewed: bool,
     reread: bool,
@@ -50,64 +54,77 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub fn new(deadline: Instant) -> Self {
-        Retry { deadline, tries: 0, conflicts: 0, renewed: false, reread: false, moved: false }
+        Self::of_many(deadline, deadline)
     }
 
-    /// The first try leaves half of the time for another one: the pooled
-    /// connection it may have used can be dead without anybody knowing.
+    /// For calls of which the most patient one waits until `deadline`, and the
+    /// least patient one until `shortest`.
+    pub fn of_many(deadline: Instant, shortest: Instant) -> Self {
+        Retry {
+            deadline,
+            shortest,
+            tries: 0,
+            failures: 0,
+            conflicts: 0,
+            renewed: false,
+            reread: false,
+            moved: false,
+        }
+    }
+
+    /// Each try but the last leaves time for another one: the first gets half of
+    /// what the least patient caller has, and [`PATIENCE`] at most; later ones
+    /// twice as much each time, but half of what is left.
     pub fn next_try(&mut self) -> Try {
         let now = Instant::now();
-        let deadline = self.deadline;
-        let half = now + deadline.saturating_duration_since(now) / 2;
-        let until = if self.tries == 0 { half } else { deadline };
+        let half = |until: Instant| until.saturating_duration_since(now) / 2;
+        let patience = PATIENCE * 2u32.pow(self.tries.min(8));
+        let most = if self.tries == 0 { half(self.shortest) } else { half(self.deadline) };
+        let last = self.tries > 0 && self.left() < PATIENCE;
+        let until = if last { self.deadline } else { now + patience.min(most) };
         self.tries += 1;
-        Try { until, deadline }
+        Try { until, deadline: self.deadline }
+    }
+
+    /// A try that can't be made twice. It isn't given more time: others wait
+    /// behind it, and what it came to is looked for afterwards.
+    pub fn only_try(&mut self) -> Try {
+        self.tries += 1;
+        Try { until: Instant::now() + PATIENCE.min(self.left() / 2), deadline: self.deadline }
     }
 
     /// Waits for the moment to repeat a request that changed nothing. Gives
     /// the failure back if that would not help, or not in time.
     pub async fn again(&mut self, failure: Failure, can_renew: bool) -> Result<(), Failure> {
-        let helps = match &failure {
-            Failure::NotSent(error)
-                if matches!(error.kind(), ErrorKind::Config | ErrorKind::Unauthorized) =>
-            {
-                !std::mem::replace(&mut self.reread, true)
+        let helps = match failure.class() {
+            Class::NotDone | Class::Ambiguous => true,
+            Class::Trust => !std::mem::replace(&mut self.reread, true),
+            Class::Credential if can_renew && !self.renewed => {
+                self.renewed = true;
+                return Ok(());
             }
-            Failure::NotSent(_) | Failure::Silence(_) => true,
-            Failure::Refused(refusal) => match refusal.code {
-                401 if can_renew && !self.renewed => {
-                    self.renewed = true;
-                    return Ok(());
-                }
-                429 => true,
-                500 | 502 | 503 | 504 => !refusal.request_too_large(),
-                _ => false,
-            },
-            Failure::Fatal(_) => false,
+            Class::Credential | Class::Final => false,
         };
-        if helps && self.pause(Some(&failure)).await { Ok(()) } else { Err(failure) }
+        if helps && self.pause(&failure).await { Ok(()) } else { Err(failure) }
     }
 
     /// Backs off, for less towards the end, so that a last try has its time; not
     /// at all after a try that ran out of its time. `false`, at once, if the
     /// deadline would be over by then.
-    pub async fn pause(&mut self, after: Option<&Failure>) -> bool {
+    pub async fn pause(&mut self, after: &Failure) -> bool {
+        if after.is_late() {
+            return !self.is_over();
+        }
         let at_least = match after {
-            Some(Failure::NotSent(error) | Failure::Silence(error))
-                if error.kind() == ErrorKind::Deadline =>
-            {
-                return !self.is_over();
-            }
             // It shuts down; another one may answer, on the new connection that comes next.
-            Some(Failure::Refused(refusal))
-                if refusal.leaving && !std::mem::replace(&mut self.moved, true) =>
-            {
+            Failure::Refused(refusal) if refusal.leaving && !std::mem::replace(&mut self.moved, true) => {
                 return !self.is_over();
             }
-            Some(Failure::Refused(refusal)) => refusal.retry_after.unwrap_or_default(),
+            Failure::Refused(refusal) => refusal.retry_after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        self.sleep(jitter(self.tries, FIRST, LONGEST), at_least).await
+        self.failures += 1;
+        self.sleep(jitter(self.failures, FIRST, LONGEST), at_least).await
     }
 
     /// Steps back after another writer was faster: for less than after a
@@ -136,15 +153,46 @@ impl Retry {
     }
 }
 
+/// Who is told what a failed try has taught, for the case that the deadline comes next.
+pub(crate) trait Callers {
+    fn learn(&self, error: &Error);
+}
+
+impl Callers for Progress {
+    fn learn(&self, error: &Error) {
+        Progress::learn(self, error.clone());
+    }
+}
+
+impl Callers for Limits {
+    fn learn(&self, error: &Error) {
+        self.progress.learn(error.clone());
+    }
+}
+
 /// Waits until the request may be repeated, or says why it can't be.
-pub(crate) async fn again(api: &Api, retry: &mut Retry, failure: Failure, verb: &str) -> Result<()> {
+pub(crate) async fn again(
+    api: &Api,
+    retry: &mut Retry,
+    callers: &impl Callers,
+    failure: Failure,
+    verb: &str,
+) -> Result<()> {
+    tell(api, callers, &failure, verb);
     retry.again(failure, api.connection().can_renew()).await.map_err(|last| api.error(last, verb))
+}
+
+pub(crate) fn tell(api: &Api, callers: &impl Callers, failure: &Failure, verb: &str) {
+    if !failure.is_late() {
+        callers.learn(&api.error_of(failure, verb));
+    }
 }
 
 /// Makes a request that changes nothing until there is an answer.
 pub(crate) async fn ask<T, F>(
     api: &Api,
     retry: &mut Retry,
+    callers: &impl Callers,
     verb: &str,
     request: impl Fn(Try) -> F,
 ) -> Result<T>
@@ -154,7 +202,7 @@ where
     loop {
         match request(retry.next_try()).await {
             Ok(answer) => return Ok(answer),
-            Err(failure) => again(api, retry, failure, verb).await?,
+            Err(failure) => again(api, retry, callers, failure, verb).await?,
         }
     }
 }
@@ -176,5 +224,23 @@ mod tests {
             assert!(jitter(tries, FIRST_CONFLICT, LONGEST_CONFLICT) <= LONGEST_CONFLICT);
         }
         assert!(jitter(1, FIRST, LONGEST) <= FIRST);
+    }
+
+    /// One lost request of a call with 20 s made calls of 1 s wait for 9.7 s.
+    #[test]
+    fn the_first_try_is_as_short_as_the_least_patient_caller_needs_it() {
+        let now = Instant::now();
+        let first = |deadline, shortest| {
+            let after = |seconds| now + Duration::from_secs_f64(seconds);
+            let mut retry = Retry::of_many(after(deadline), after(shortest));
+            let tries: Vec<_> = (0..4).map(|_| retry.next_try().until - now).collect();
+            tries.iter().map(|until| until.as_secs_f64()).collect::<Vec<_>>()
+        };
+        let near = |a: f64, b: f64| (a - b).abs() < 0.2;
+        let patient = first(20.0, 20.0);
+        assert!(near(patient[0], 2.0) && near(patient[1], 4.0) && near(patient[2], 8.0), "{patient:?}");
+        assert!(near(first(20.0, 1.0)[0], 0.5));
+        let short = first(1.0, 1.0);
+        assert!(near(short[0], 0.5) && near(short[1], 1.0), "{short:?}");
     }
 }

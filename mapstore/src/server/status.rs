@@ -1,5 +1,5 @@
-//! What comes back instead of a 2xx: nothing, or a refusal of the API server.
-//! From its `Status` object, or whatever a proxy put there, to an [`Error`]. Pure.
+//! A refusal of the API server: from its `Status` object, or whatever a proxy
+//! put there, to an [`Error`]. Pure.
 //!
 //! Status objects: apimachinery's pkg/apis/meta/v1/types.go. The texts matched
 //! here were seen on the server; where a reason or cause exists, it decides.
@@ -11,19 +11,6 @@ use serde::Deserialize;
 use crate::error::{Error, ErrorKind};
 use crate::model::{MAX_OBJECT_BYTES, MAX_VALUES_BYTES};
 
-/// A request that brought no 2xx.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Nothing left this process: no token, no connection.
-    NotSent(Error),
-    /// It was sent, and no complete answer came.
-    Silence(Error),
-    /// The server's answer.
-    Refused(Refusal),
-    /// Nothing that a further try could mend: configuration, a broken answer.
-    Fatal(Error),
-}
-
 /// An answer that isn't 2xx.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
@@ -31,6 +18,11 @@ pub(crate) struct Refusal {
     pub retry_after: Option<Duration>,
     /// The server shuts down: another one would answer on a new connection.
     pub leaving: bool,
+    /// The answer ended early: its reason is not known.
+    pub cut: bool,
+    /// It came within seconds of answers that were fine: a server that has just
+    /// started may not know its roles yet.
+    pub unsettled: bool,
     status: Box<Status>,
     /// Whether it was a `Status` object, as an API server sends it.
     told: bool,
@@ -81,7 +73,10 @@ pub(crate) struct Asked<'a> {
 impl Refusal {
     /// `body` may be anything: a proxy's HTML, plain text, half a Status.
     pub fn new(code: u16, retry_after: Option<Duration>, body: &[u8]) -> Refusal {
-        let mut status: Box<Status> = serde_json::from_slice(body).unwrap_or_default();
+        let read = serde_json::from_slice::<Box<Status>>(body);
+        // Half a Status is as good as a cut answer, whoever framed it.
+        let cut = read.as_ref().is_err_and(|error| error.is_eof() && !body.is_empty());
+        let mut status = read.unwrap_or_default();
         if status.message.is_empty() {
             let text = String::from_utf8_lossy(&body[..body.len().min(200)]);
             status.message = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -89,7 +84,12 @@ impl Refusal {
         let told = Duration::from_secs(status.details.retry_after_seconds);
         let retry_after = retry_after.or(Some(told).filter(|told| !told.is_zero()));
         let told = status.kind == "Status" || !status.reason.is_empty();
-        Refusal { code, retry_after, leaving: false, status, told }
+        Refusal { code, retry_after, leaving: false, cut, unsettled: false, status, told }
+    }
+
+    /// The connection ended in the middle of the answer.
+    pub fn cut_short(self) -> Refusal {
+        Refusal { cut: true, ..self }
     }
 
     /// `closes`: the server ends the connection that the answer came on. An API

@@ -6,18 +6,18 @@ use serde_json::json;
 use crate::error::Result;
 use crate::host::deadline::Try;
 use crate::server::api::{Api, Write};
-use crate::server::retry::{Retry, again};
-use crate::server::status::Failure;
+use crate::server::failure::Failure;
+use crate::server::retry::{Callers, Retry, again};
 
 /// Reads the map's metadata, tries an empty patch and, if there is no map, its
 /// creation; both as dry runs, which check authorization, admission and quota
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run>).
-pub(crate) async fn verify(api: &Api, retry: &mut Retry) -> Result<()> {
+pub(crate) async fn verify(api: &Api, retry: &mut Retry, callers: &impl Callers) -> Result<()> {
     loop {
         let at = retry.next_try();
         match verify_once(api, at).await {
             Ok(()) => return Ok(()),
-            Err((failure, verb)) => again(api, retry, failure, verb).await?,
+            Err((failure, verb)) => again(api, retry, callers, failure, verb).await?,
         }
     }
 }

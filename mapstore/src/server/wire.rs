@@ -14,7 +14,8 @@ use serde_json::value::RawValue;
 use crate::error::{Error, ErrorKind};
 use crate::model::Revision;
 use crate::model::{Entries, Entry, ManagedFields, Side, Snapshot, Value, Version};
-use crate::server::status::{Failure, Refusal};
+use crate::server::failure::Failure;
+use crate::server::status::Refusal;
 
 /// The annotation by which a write is told from every other one; it also makes
 /// a write of one that changes nothing else, which the API server would skip.
@@ -30,9 +31,18 @@ pub(crate) struct Look {
     pub stamp: Option<String>,
 }
 
-/// Something that happened to the map.
+/// What a LIST by name told.
 #[derive(Debug)]
-pub(crate) struct Event {
+pub(crate) struct Listed {
+    /// The store's at that moment, or the one that was asked for.
+    pub revision: Revision,
+    /// `None`: there was no such map.
+    pub state: Option<State>,
+}
+
+/// A state of the map: what an event of a watch, or a list, tells.
+#[derive(Debug)]
+pub(crate) struct State {
     pub deleted: bool,
     pub look: Look,
     /// The map then; empty if only metadata was asked for.
@@ -56,13 +66,22 @@ fn broken(what: String) -> Failure {
     ))
 }
 
-/// The answer to a write. One that can't be used is as good as none: the write
-/// may have been applied.
+/// The answer to a write.
 pub(crate) fn written(body: &[u8]) -> Result<Version, Failure> {
-    look(body).map(|look| look.version).map_err(|failure| match failure {
+    look(body).map(|look| look.version).map_err(or_silence)
+}
+
+/// The answer to a write that was asked for the whole map.
+pub(crate) fn stored(body: &[u8]) -> Result<Snapshot, Failure> {
+    snapshot(body).map_err(or_silence)
+}
+
+/// An answer to a write that can't be used is as good as none: the write may have been applied.
+fn or_silence(failure: Failure) -> Failure {
+    match failure {
         Failure::Fatal(error) => Failure::Silence(error),
         failure => failure,
-    })
+    }
 }
 
 pub(crate) fn look(body: &[u8]) -> Result<Look, Failure> {
@@ -73,19 +92,33 @@ pub(crate) fn snapshot(body: &[u8]) -> Result<Snapshot, Failure> {
     parse::<Object>(body)?.snapshot()
 }
 
+/// A list that was asked for one name.
+pub(crate) fn listed(body: &[u8]) -> Result<Listed, Failure> {
+    let list: List<'_> = serde_json::from_slice(body).map_err(|_| broken("not a list".into()))?;
+    let Some(revision) = Revision::new(&list.metadata.resource_version) else {
+        return Err(broken("a list without a resourceVersion".into()));
+    };
+    let item = list.items.unwrap_or_default().first().map(|item| item.get().as_bytes());
+    let state = item.map(|item| state(item, false)).transpose()?;
+    Ok(Listed { revision, state })
+}
+
 /// One line of a watch. Kubernetes: `WatchEvent` in apimachinery's pkg/apis/meta/v1/watch.go.
-pub(crate) fn event(line: &[u8]) -> Result<Event, Failure> {
+pub(crate) fn event(line: &[u8]) -> Result<State, Failure> {
     let line: Line<'_> = serde_json::from_slice(line).map_err(|_| broken("not a watch event".into()))?;
     let object = line.object.get().as_bytes();
     match line.kind.as_ref() {
-        "ADDED" | "MODIFIED" | "DELETED" => {
-            Ok(Event { deleted: line.kind == "DELETED", look: look(object)?, map: snapshot(object)? })
-        }
+        "ADDED" | "MODIFIED" => state(object, false),
+        "DELETED" => state(object, true),
         _ => {
             let code = parse::<Code>(object).map_or(0, |status| status.code);
             Err(Failure::Refused(Refusal::new(code, None, object)))
         }
     }
+}
+
+fn state(object: &[u8], deleted: bool) -> Result<State, Failure> {
+    Ok(State { deleted, look: look(object)?, map: snapshot(object)? })
 }
 
 #[derive(Deserialize)]
@@ -94,6 +127,13 @@ struct Line<'a> {
     kind: Cow<'a, str>,
     #[serde(borrow)]
     object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct List<'a> {
+    metadata: Metadata,
+    #[serde(borrow, default)]
+    items: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -231,6 +271,17 @@ mod tests {
         let gone = br#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired"}}"#;
         assert!(matches!(event(gone), Err(Failure::Refused(refusal)) if refusal.code == 410));
         assert!(event(b"{}").is_err());
+    }
+
+    #[test]
+    fn a_list_by_name_is_the_map_or_its_absence() {
+        let body = br#"{"metadata":{"resourceVersion":"12"},"items":[{"metadata":{"uid":"u","resourceVersion":"7"},"data":{"k":"v"}}]}"#;
+        let list = listed(body).unwrap();
+        let state = list.state.unwrap();
+        let revision = state.look.version.revision;
+        assert_eq!((list.revision.as_str(), revision.as_str(), state.map.len()), ("12", "7", 1));
+        assert!(listed(br#"{"metadata":{"resourceVersion":"12"},"items":null}"#).unwrap().state.is_none());
+        assert!(listed(b"{}").is_err());
     }
 
     #[test]

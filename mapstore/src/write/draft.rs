@@ -1,17 +1,18 @@
 //! The map as it would be with the changes of a group's members so far, and
 //! whether one more can be made on top of them. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::base::{Base, Lookup};
+use super::patch::{Change, Patch};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Batch, Condition, Op};
-use crate::model::{Entry, Layout, Side, Snapshot, Totals, Value};
-use crate::model::{Key, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, quoted};
-use crate::write::patch::{Change, Patch};
+use crate::model::{
+    Batch, Condition, Entry, Key, Layout, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Op, Side, Totals, Value, quoted,
+};
 
 /// One member of a group.
 #[derive(Clone, Copy)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct Member<'a> {
     pub batch: &'a Batch,
     /// What memory says of equal values is good enough.
     pub trusts_memory: bool,
@@ -19,24 +20,33 @@ pub(crate) struct Wish<'a> {
 }
 
 /// Why a member can't be made.
-pub(crate) enum No {
+pub(crate) enum Fault {
     Unmet(Error),
     Refused(Error),
-    /// Memory can't tell.
+    /// What is known can't tell.
     Unsure,
+}
+
+/// What becomes of one key.
+struct New {
+    /// `None`: deleted.
+    entry: Option<Entry>,
+    /// Of whoever wants it so.
+    layout: Layout,
 }
 
 /// Changes that aren't made yet: of one member, or of several.
 pub(crate) struct Step {
-    /// By key; `None`: deleted.
-    entries: BTreeMap<String, Option<Entry>>,
+    entries: BTreeMap<String, New>,
     cleared: bool,
-    pub totals: Totals,
+    /// Sizes afterwards, where all of the map is known.
+    pub totals: Option<Totals>,
+    /// Whether anything is different afterwards; `None`: the answer will tell.
     pub changed: Option<bool>,
 }
 
 impl Step {
-    fn idle(totals: Totals) -> Self {
+    fn idle(totals: Option<Totals>) -> Self {
         Step { entries: BTreeMap::new(), cleared: false, totals, changed: Some(false) }
     }
 
@@ -45,59 +55,76 @@ impl Step {
     }
 
     /// The key, if this step says anything of it.
-    fn find(&self, key: &str) -> Option<Option<&Entry>> {
+    fn find(&self, key: &str) -> Option<Lookup<'_>> {
         match self.entries.get(key) {
-            Some(entry) => Some(entry.as_ref()),
-            None => self.cleared.then_some(None),
+            Some(New { entry: Some(entry), .. }) => Some(Lookup::There(entry)),
+            Some(New { entry: None, .. }) => Some(Lookup::Absent),
+            None => self.cleared.then_some(Lookup::Absent),
         }
+    }
+
+    /// One certain change makes the step a change; nothing but uncertain ones, an uncertain one.
+    fn note(&mut self, changed: Option<bool>) {
+        self.changed = match (self.changed, changed) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (None, _) | (_, None) => None,
+            (Some(false), Some(false)) => Some(false),
+        };
     }
 }
 
 /// The map with the changes of the members so far.
 pub(crate) struct Draft<'a> {
-    map: &'a Snapshot,
+    base: &'a Base,
+    /// The base was read after every member was called.
+    fresh: bool,
     pub step: Step,
 }
 
 impl<'a> Draft<'a> {
-    pub fn over(map: &'a Snapshot) -> Self {
-        Draft { map, step: Step::idle(map.totals()) }
+    pub fn over(base: &'a Base, fresh: bool) -> Self {
+        Draft { base, fresh, step: Step::idle(base.totals()) }
     }
 
     pub fn is_idle(&self) -> bool {
         self.step.is_idle()
     }
 
-    fn find(&self, key: &str) -> Option<&Entry> {
-        self.step.find(key).unwrap_or_else(|| self.map.entry(key))
+    fn find(&self, key: &str) -> Lookup<'_> {
+        self.step.find(key).unwrap_or_else(|| self.base.lookup(key))
     }
 
     /// What one more member would change, if it may.
-    pub fn member(&self, wish: &Wish<'_>, fresh: bool) -> Result<Step, No> {
-        for condition in &wish.batch.conditions {
-            self.check(condition, wish.layout).map_err(No::Unmet)?;
+    pub fn member(&self, member: &Member<'_>) -> Result<Step, Fault> {
+        for condition in &member.batch.conditions {
+            self.check(condition, member.layout).map_err(Fault::Unmet)?;
         }
         let mut step = Step::idle(self.step.totals);
-        for op in &wish.batch.ops {
-            self.make(op, wish, fresh, &mut step)?;
+        for op in &member.batch.ops {
+            self.make(op, member, &mut step)?;
         }
-        check_size(wish.batch, &step.totals).map_err(No::Refused)?;
+        self.leave_out_what_is_so(member, &mut step);
+        check_size(member.batch, step.totals).map_err(Fault::Refused)?;
         Ok(step)
     }
 
     fn check(&self, condition: &Condition, layout: Layout) -> Result<()> {
-        let find = |key: &Key| self.find(key.as_str()).filter(|entry| layout.sees(entry));
+        let find = |key: &Key| match self.find(key.as_str()) {
+            Lookup::There(entry) if layout.sees(entry) => Some(entry),
+            _ => None,
+        };
+        let there = |key: &Key| find(key).is_some();
         let (key, fault) = match condition {
-            Condition::Absent(key) => (key, find(key).map(|_| "it is there already")),
-            Condition::Present(key) => (key, find(key).is_none().then_some("there is no such key")),
+            Condition::Absent(key) => (key, there(key).then_some("it is there already")),
+            Condition::Present(key) => (key, (!there(key)).then_some("there is no such key")),
             Condition::Equals(key, wanted) => match find(key) {
-                None => (key, Some("there is no such key any more")),
                 Some(entry) => (key, (entry.value.0 != wanted).then_some("it has another value by now")),
+                None => (key, Some("there is no such key any more")),
             },
             Condition::Revision(wanted) => return self.check_revision(wanted.as_str()),
         };
         let Some(fault) = fault else { return Ok(()) };
-        let at = self.map.revision().map(|at| format!(" (revision {at})")).unwrap_or_default();
+        let at = self.base.version().map(|at| format!(" (revision {})", at.revision)).unwrap_or_default();
         Err(Error::unmet(
             format!("key {}", quoted(key.as_str())),
             format!("{fault}{at}; nothing was written: read it, and decide again"),
@@ -106,7 +133,7 @@ impl<'a> Draft<'a> {
 
     /// With another member before it the map isn't at that revision any more.
     fn check_revision(&self, wanted: &str) -> Result<()> {
-        let at = self.map.revision().filter(|_| self.is_idle());
+        let at = self.base.version().filter(|_| self.is_idle()).map(|version| &version.revision);
         if at.is_some_and(|at| at.as_str() == wanted) {
             return Ok(());
         }
@@ -117,72 +144,141 @@ impl<'a> Draft<'a> {
         ))
     }
 
-    fn make(&self, op: &Op, wish: &Wish<'_>, fresh: bool, step: &mut Step) -> Result<(), No> {
+    fn make(&self, op: &Op, member: &Member<'_>, step: &mut Step) -> Result<(), Fault> {
+        let layout = member.layout;
         let old = |step: &Step, key: &Key| {
-            let known = step.find(key.as_str()).map(|entry| entry.cloned());
-            known.unwrap_or_else(|| self.find(key.as_str()).cloned())
+            let old = step.find(key.as_str()).unwrap_or_else(|| self.find(key.as_str()));
+            match old {
+                Lookup::There(old) => (Some(old.side), layout.sees(old)),
+                Lookup::Absent => (None, true),
+                // A guess: if the key is on the other side the server refuses and tells.
+                Lookup::Unknown(side) => (side, layout != Layout::BinaryOnly || side != Some(Side::Text)),
+            }
         };
-        let seen = |old: &Option<Entry>| old.as_ref().is_none_or(|old| wish.layout.sees(old));
         match op {
             Op::Set { key, value, force } => {
-                let (value, old) = (Value(value.clone()), old(step, key));
-                if !seen(&old) {
-                    return Err(No::Refused(in_data(key)));
+                let value = Value(value.clone());
+                let (side, is_seen) = old(step, key);
+                if !is_seen {
+                    return Err(self.not_its_own(key, step));
                 }
-                let equal = old.as_ref().is_some_and(|old| old.value == value);
-                if equal && !force && (fresh || wish.trusts_memory) {
-                    return Ok(());
-                }
-                let side = side_on(&value, old.as_ref().map(|old| old.side), wish.layout);
-                step.totals.add(key.as_str(), &value);
-                step.put(key.as_str(), old, Some(Entry { value, side }));
-                // An equal one is sent because memory may be wrong: the answer tells.
-                step.note(if equal && !force { None } else { Some(true) });
-            }
-            Op::Delete { key } => {
-                let old = old(step, key);
-                if (old.is_none() || !seen(&old)) && (fresh || wish.trusts_memory) {
-                    return Ok(());
-                }
-                if !seen(&old) {
-                    return Err(No::Unsure);
-                }
-                step.note(if old.is_none() { None } else { Some(true) });
-                step.put(key.as_str(), old, None);
-            }
-            Op::Truncate if wish.layout == Layout::BinaryOnly => {
-                for (key, entry) in self.all(step).into_iter().filter(|(_, entry)| wish.layout.sees(entry)) {
+                let side = side_on(&value, side, layout);
+                self.put(step, key.as_str(), New { entry: Some(Entry { value, side }), layout });
+                if *force {
                     step.note(Some(true));
-                    step.put(&key, Some(entry), None);
                 }
-                if step.is_idle() && !fresh && !wish.trusts_memory {
-                    return Err(No::Unsure);
+            }
+            Op::Delete { key } => match old(step, key) {
+                (_, true) => self.put(step, key.as_str(), New { entry: None, layout }),
+                _ if self.is_believed(member) => {}
+                _ => return Err(Fault::Unsure),
+            },
+            Op::Truncate if layout == Layout::BinaryOnly => {
+                if !self.base.is_whole() {
+                    return Err(Fault::Unsure);
+                }
+                for key in self.seen_keys(step, layout) {
+                    self.put(step, &key, New { entry: None, layout });
+                }
+                if step.is_idle() && !self.is_believed(member) {
+                    return Err(Fault::Unsure);
                 }
             }
             Op::Truncate => {
-                let empty = step.totals.object == 0;
-                if empty && (fresh || wish.trusts_memory) {
-                    return Ok(());
-                }
                 step.entries.clear();
                 step.cleared = true;
-                step.totals = Totals::default();
-                step.note(if empty { None } else { Some(true) });
+                step.totals = step.totals.map(|_| Totals::default());
             }
         }
         Ok(())
     }
 
-    /// Every key there is after `step`.
-    fn all(&self, step: &Step) -> Vec<(String, Entry)> {
-        let mut all: BTreeMap<&str, Option<&Entry>> = BTreeMap::new();
-        if !step.cleared && !self.step.cleared {
-            all.extend(self.map.entries().map(|(key, entry)| (key.as_str(), Some(entry))));
+    /// What the base says is good enough for this member.
+    fn is_believed(&self, member: &Member<'_>) -> bool {
+        self.fresh || member.trusts_memory
+    }
+
+    /// A store that doesn't touch `data` can't set a key that is there.
+    fn not_its_own(&self, key: &Key, step: &Step) -> Fault {
+        match step.find(key.as_str()).unwrap_or_else(|| self.find(key.as_str())) {
+            Lookup::There(_) => Fault::Refused(in_data(key)),
+            _ => Fault::Unsure,
         }
-        for earlier in [&self.step, step].into_iter().skip(usize::from(step.cleared)) {
-            all.extend(earlier.entries.iter().map(|(key, entry)| (key.as_str(), entry.as_ref())));
+    }
+
+    /// The keys that are there after `step`, of a whole map, as far as `layout` sees them.
+    fn seen_keys(&self, step: &Step, layout: Layout) -> Vec<String> {
+        let keys: BTreeSet<&String> = self
+            .base
+            .entries()
+            .map(|(key, _)| key)
+            .chain(self.step.entries.keys())
+            .chain(step.entries.keys())
+            .collect();
+        let is_seen = |key: &&String| {
+            let now = step.find(key).unwrap_or_else(|| self.find(key));
+            matches!(now, Lookup::There(entry) if layout.sees(entry))
+        };
+        keys.into_iter().filter(is_seen).cloned().collect()
+    }
+
+    fn put(&self, step: &mut Step, key: &str, new: New) {
+        let old = step.find(key).unwrap_or_else(|| self.find(key));
+        let old = if let Lookup::There(old) = old { Some(old.value.clone()) } else { None };
+        if let Some(totals) = &mut step.totals {
+            if let Some(entry) = &new.entry {
+                totals.add(key, &entry.value);
+            }
+            if let Some(old) = old {
+                totals.remove(key, &old);
+            }
         }
-        all.into_iter().filter_map(|(key, entry)| Some((key.to_owned(), entry?.clone()))).collect()
+        step.entries.insert(key.to_owned(), new);
+    }
+
+    /// A key that comes out as it was is no change. It is left out where the
+    /// base can be believed; elsewhere it is sent to be sure, and the answer tells.
+    fn leave_out_what_is_so(&self, member: &Member<'_>, step: &mut Step) {
+        let believed = self.is_believed(member);
+        if step.cleared {
+            let differs = self.differs_when_cleared(step);
+            step.note(differs.filter(|differs| *differs || believed));
+            if step.changed == Some(false) {
+                *step = Step::idle(self.step.totals);
+            }
+            return;
+        }
+        let entries = std::mem::take(&mut step.entries);
+        for (key, new) in entries {
+            let same = match (self.find(&key), &new.entry) {
+                (Lookup::There(old), Some(new)) => Some(old.value == new.value),
+                (Lookup::Absent, None) => Some(true),
+                (Lookup::Unknown(_), _) => None,
+                _ => Some(false),
+            };
+            let so = same == Some(true);
+            step.note(if so && !believed { None } else { same.map(|same| !same) });
+            if !(so && believed) || member.batch.forces(&key) {
+                step.entries.insert(key, new);
+            }
+        }
+    }
+
+    /// Whether the map would be another one with nothing in it but what the step
+    /// sets. `None`: not all of it is known.
+    fn differs_when_cleared(&self, step: &Step) -> Option<bool> {
+        if !self.base.is_whole() && !self.step.cleared {
+            return None;
+        }
+        let base = self.base.entries().map(|(key, _)| key).filter(|_| !self.step.cleared);
+        let there = |key: &&String| matches!(self.find(key), Lookup::There(_));
+        let before: BTreeSet<&String> = base.chain(self.step.entries.keys()).filter(there).collect();
+        let stays = |(key, new): (&String, &New)| {
+            let Some(new) = &new.entry else { return true };
+            matches!(self.find(key), Lookup::There(old) if old.value == new.value)
+        };
+        let after = step.entries.values().filter(|new| new.entry.is_some()).count();
+        Some(after != before.len() || !step.entries.iter().all(stays))
     }
 
     pub fn take(&mut self, step: Step) {
@@ -194,27 +290,46 @@ impl<'a> Draft<'a> {
         self.step.totals = step.totals;
     }
 
+    /// Everything is to go but what is set, and not all of the keys are known:
+    /// to replace a map that isn't there is silently nothing, so they have to be named.
+    pub fn has_to_name_keys(&self) -> bool {
+        self.step.cleared && !self.base.is_whole() && self.sets()
+    }
+
+    fn sets(&self) -> bool {
+        self.step.entries.values().any(|new| new.entry.is_some())
+    }
+
     /// All changes as one patch. What is cleared is named key by key if anything
     /// is set along with it.
     pub fn patch(&self) -> Patch {
-        let mut patch = Patch { base: self.map.version().cloned(), ..Patch::default() };
-        let sets = self.step.entries.values().any(Option::is_some);
-        if self.step.cleared && !sets {
+        let mut patch = Patch { base: self.base.version().cloned(), ..Patch::default() };
+        if self.step.cleared && !self.sets() {
             patch.clear = true;
             return patch;
         }
         if self.step.cleared {
-            for (key, entry) in self.map.entries() {
+            for (key, entry) in self.base.entries() {
                 patch.changes.insert(key.clone(), Change::Delete { from: Some(entry.side) });
             }
         }
-        for (key, entry) in &self.step.entries {
-            let was = self.map.entry(key).map(|entry| entry.side);
+        for (key, New { entry, layout }) in &self.step.entries {
+            let (was, known) = match self.base.lookup(key) {
+                Lookup::There(old) => (Some(old.side), true),
+                Lookup::Absent => (None, true),
+                Lookup::Unknown(_) => (None, false),
+            };
+            let whole = *layout != Layout::BinaryOnly;
             let change = match entry {
+                // Bytes that aren't text leave `data` if they may be there.
+                Some(entry) if !known && whole && !is_text(&entry.value) => {
+                    Change::Set { entry: entry.clone(), leaves: Some(Side::Text) }
+                }
                 Some(entry) => {
                     Change::Set { entry: entry.clone(), leaves: was.filter(|was| *was != entry.side) }
                 }
-                None => Change::Delete { from: was },
+                None if whole => Change::Delete { from: was },
+                None => Change::Delete { from: Some(Side::Binary) },
             };
             patch.changes.insert(key.clone(), change);
         }
@@ -222,28 +337,10 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl Step {
-    /// The new entry's size was added already.
-    fn put(&mut self, key: &str, old: Option<Entry>, new: Option<Entry>) {
-        if let Some(old) = old {
-            self.totals.remove(key, &old.value);
-        }
-        self.entries.insert(key.to_owned(), new);
-    }
-
-    /// One certain change makes the member a change; nothing but uncertain ones, an uncertain one.
-    fn note(&mut self, changed: Option<bool>) {
-        self.changed = match (self.changed, changed) {
-            (Some(true), _) | (_, Some(true)) => Some(true),
-            (_, None) | (None, _) => None,
-            (known, Some(false)) => known,
-        };
-    }
-}
-
 /// Refuses what the server certainly would: the base goes along as the
 /// write's precondition, so the sums are exact, but for the object's metadata.
-fn check_size(batch: &Batch, totals: &Totals) -> Result<()> {
+fn check_size(batch: &Batch, totals: Option<Totals>) -> Result<()> {
+    let Some(totals) = totals else { return Ok(()) };
     let mut sets = batch.ops.iter().filter_map(|op| match op {
         Op::Set { key, .. } => Some(key),
         _ => None,

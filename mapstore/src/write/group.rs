@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::base::Base;
+use super::draft::Member;
+use super::plan::Part;
+use super::queue::{Done, Job, Request};
 use crate::error::Error;
 use crate::host::deadline::{Limits, Stage};
 use crate::model::Snapshot;
 use crate::model::Written;
-use crate::write::draft::Wish;
-use crate::write::plan::{Base, Fate};
-use crate::write::queue::{Done, Job, Request};
+use crate::server::retry::Callers;
 
 /// What a write that had to wait needs to be sent and answered; a call with a short timeout has to do with less.
 const ENOUGH: Duration = Duration::from_secs(1);
@@ -42,6 +44,11 @@ impl Group {
         self.requests.iter().map(|request| request.limits.deadline).max().unwrap_or_else(Instant::now)
     }
 
+    /// The earliest of them.
+    pub fn shortest(&self) -> Instant {
+        self.requests.iter().map(|request| request.limits.deadline).min().unwrap_or_else(Instant::now)
+    }
+
     /// Bytes of the values to be stored.
     pub fn weight(&self) -> u64 {
         self.requests.iter().map(Request::weight).sum()
@@ -73,8 +80,8 @@ impl Group {
         }
     }
 
-    pub fn wishes(&self) -> Vec<Wish<'_>> {
-        self.requests.iter().filter_map(wish).collect()
+    pub fn members(&self) -> Vec<Member<'_>> {
+        self.requests.iter().filter_map(member).collect()
     }
 
     /// The map was read just now.
@@ -86,22 +93,22 @@ impl Group {
 
     /// Answers those that are not part of the patch. The ones that have to wait
     /// for the others' outcome come back.
-    pub fn settle(&mut self, fates: Vec<Fate>, base: &Base) -> Vec<Request> {
+    pub fn settle(&mut self, parts: Vec<Part>, base: &Base) -> Vec<Request> {
         let mut deferred = Vec::new();
         self.changed.clear();
-        for (request, fate) in std::mem::take(&mut self.requests).into_iter().zip(fates) {
-            match fate {
-                Fate::Joined { changed } => {
+        for (request, part) in std::mem::take(&mut self.requests).into_iter().zip(parts) {
+            match part {
+                Part::Joined { changed } => {
                     self.changed.push(changed);
                     self.requests.push(request);
                 }
-                Fate::Done(written) => request.answer(Ok(Done::Written(written))),
-                Fate::Unmet(error) => {
+                Part::Done(written) => request.answer(Ok(Done::Written(written))),
+                Part::Unmet(error) => {
                     let map = base.whole().cloned().unwrap_or_default();
                     request.answer(Ok(Done::Unmet(error, map)));
                 }
-                Fate::Refused(error) => request.answer(Err(error)),
-                Fate::Deferred => deferred.push(request),
+                Part::Refused(error) => request.answer(Err(error)),
+                Part::Deferred => deferred.push(request),
             }
         }
         deferred
@@ -169,7 +176,13 @@ impl Group {
     }
 }
 
-fn wish(request: &Request) -> Option<Wish<'_>> {
+impl Callers for Group {
+    fn learn(&self, error: &Error) {
+        self.requests.iter().for_each(|request| request.limits.learn(error));
+    }
+}
+
+fn member(request: &Request) -> Option<Member<'_>> {
     let batch = request.batch()?;
-    Some(Wish { batch, trusts_memory: request.cached, layout: request.layout })
+    Some(Member { batch, trusts_memory: request.cached, layout: request.layout })
 }

@@ -1,36 +1,48 @@
-//! What an answer, or its absence, says about a write: the decision table. Pure.
+//! What an answer, or its absence, says about a write, and what the map's
+//! history says of one that got none: two decision tables. Pure.
 //!
 //! | answer                            | first try              | after a try in doubt          |
 //! |-----------------------------------|------------------------|-------------------------------|
 //! | 2xx                               | applied                | applied, once: it fenced      |
-//! | nothing was sent, 429, 401        | not applied, again     | the doubt stays, again        |
-//! | 409, 404                          | not applied            | ours, or another's: the trace tells |
-//! | other 4xx, "request is too large" | not applied            | the trace tells               |
+//! | nothing was sent, 429, 401, cut   | not applied, again     | the doubt stays, again        |
+//! | 409, 404                          | not applied            | ours, or another's: history tells |
+//! | other 4xx, "request is too large" | not applied            | history tells                 |
 //! | 5xx, reset, silence               | in doubt               | in doubt                      |
 //!
 //! A write in doubt that carried a revision is sent again, the same: if the
 //! first one was applied the revision has moved, and the second is refused. One
-//! without a revision is never sent again: it could undo what came in between;
-//! its trace is looked for.
+//! without a revision is never sent again: it could undo what came in between.
 //!
-//! The trace is what the API server tells of the map since a revision
-//! ([`read_trace`]):
+//! History is what the map has been since a revision ([`read_history`]). Whose
+//! state it is is told by the stamp alone; content is no evidence, because
+//! another writer may have stored the same:
 //!
-//! | the write                | its trace                                     | says           |
-//! |--------------------------|-----------------------------------------------|----------------|
-//! | at a revision            | the first event after it is ours              | applied        |
-//! |                          | the first event after it isn't                | not applied    |
-//! | without a revision       | an event with its stamp                       | applied        |
-//! | any                      | no event to be had, but the map looks like it | applied        |
-//! |                          | no event to be had, and it doesn't            | unknown        |
+//! | the write                  | a state since                                 | says                     |
+//! |----------------------------|-----------------------------------------------|--------------------------|
+//! | at a revision, stamped     | the first one has our stamp                   | applied, at its revision |
+//! |                            | the first one hasn't                          | not applied              |
+//! | at a revision, no stamp    | the first one looks like it and is the newest | the map is as wanted     |
+//! |                            | the first one looks like it, and was overwritten | unknown               |
+//! |                            | the first one doesn't look like it            | not applied              |
+//! | without a revision         | one has our stamp                             | applied, at its revision |
 
-use crate::model::Version;
-use crate::server::status::Failure;
+use crate::model::{Snapshot, Version};
+use crate::server::failure::{Class, Failure};
+use crate::server::wire::State;
+use crate::write::patch::Patch;
+
+/// What a write made, as its answer tells.
+#[derive(Debug)]
+pub(crate) enum Made {
+    Version(Version),
+    /// All of the map.
+    Map(Snapshot),
+}
 
 /// What is known of a write after a try.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    Applied(Version),
+    Applied(Made),
     /// Not applied: somebody else wrote since the base was read.
     Stale,
     /// Not applied: the map is gone.
@@ -45,53 +57,55 @@ pub(crate) enum Verdict {
     Refused(Failure),
     /// Perhaps applied: the same again will tell.
     InDoubt(Failure),
-    /// Perhaps applied, and asking again can't tell any more: its trace may.
+    /// Perhaps applied, and asking again can't tell any more: history may.
     Traced(Failure),
 }
 
 /// Judges an answer. `in_doubt`: an earlier try of the same patch was ambiguous.
-pub(crate) fn judge(answer: Result<Version, Failure>, in_doubt: bool) -> Verdict {
+pub(crate) fn judge(answer: Result<Made, Failure>, in_doubt: bool) -> Verdict {
     let failure = match answer {
-        Ok(version) => return Verdict::Applied(version),
+        Ok(made) => return Verdict::Applied(made),
         Err(failure) => failure,
     };
-    match &failure {
-        Failure::NotSent(_) => Verdict::Again(failure),
-        Failure::Silence(_) => Verdict::InDoubt(failure),
-        Failure::Fatal(_) if in_doubt => Verdict::Traced(failure),
-        Failure::Fatal(_) => Verdict::Refused(failure),
-        Failure::Refused(refusal) => {
-            match refusal.code {
-                401 | 429 => Verdict::Again(failure),
-                500.. if !refusal.request_too_large() => Verdict::InDoubt(failure),
-                _ if in_doubt => Verdict::Traced(failure),
-                _ if refusal.is_conflict() => Verdict::Stale,
-                _ if refusal.object_missing() => Verdict::Missing,
-                _ if refusal.key_on_other_side() => Verdict::OtherSide(failure),
-                _ if refusal.not_authorized() => Verdict::NotAllowed(failure),
-                400..=499 | 500.. => Verdict::Refused(failure),
-                // Neither 2xx nor an error: a redirect, which nothing here follows.
-                _ => Verdict::Refused(failure),
-            }
-        }
+    match failure.class() {
+        // What certificates and credentials are good for is for the retry to say.
+        Class::NotDone | Class::Trust | Class::Credential => Verdict::Again(failure),
+        Class::Ambiguous => Verdict::InDoubt(failure),
+        Class::Final if in_doubt => Verdict::Traced(failure),
+        Class::Final => refused(failure),
     }
 }
 
-/// What is looked for to find out about a write in doubt.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Trace {
-    /// It carried a revision: the first event after that one decides.
-    First,
-    /// It was made whatever the revision: any event with its stamp.
-    Any,
+fn refused(failure: Failure) -> Verdict {
+    match &failure {
+        Failure::Refused(refusal) if refusal.is_conflict() => Verdict::Stale,
+        Failure::Refused(refusal) if refusal.object_missing() => Verdict::Missing,
+        Failure::Refused(refusal) if refusal.key_on_other_side() => Verdict::OtherSide(failure),
+        Failure::Refused(refusal) if refusal.not_authorized() => Verdict::NotAllowed(failure),
+        _ => Verdict::Refused(failure),
+    }
 }
 
-/// What an event says of the write. `None`: the next one may tell.
-pub(crate) fn read_trace(trace: Trace, is_ours: bool) -> Option<bool> {
-    match (trace, is_ours) {
-        (_, true) => Some(true),
-        (Trace::First, false) => Some(false),
-        (Trace::Any, false) => None,
+/// What became of a write that got no answer.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Reading {
+    /// Applied: this state is what it made.
+    Ours,
+    /// The map is as wanted, if this state is still the newest.
+    LooksLikeIt,
+    NotApplied,
+    /// The next state may tell.
+    GoOn,
+}
+
+/// What one state says. Of a write at a revision only the first state since counts.
+pub(crate) fn read_history(patch: &Patch, state: &State) -> Reading {
+    let stamped = patch.stamp.is_some() && state.look.stamp == patch.stamp;
+    match (&patch.base, &patch.stamp) {
+        _ if stamped && !state.deleted => Reading::Ours,
+        (None, _) => Reading::GoOn,
+        (Some(_), None) if !state.deleted && patch.shows_in(&state.map) => Reading::LooksLikeIt,
+        (Some(_), _) => Reading::NotApplied,
     }
 }
 
@@ -99,10 +113,13 @@ pub(crate) fn read_trace(trace: Trace, is_ours: bool) -> Option<bool> {
 mod tests {
     use super::*;
     use crate::error::{Error, ErrorKind};
-    use crate::model::Revision;
+    use crate::model::{Entries, Entry, Revision, Side, Value};
     use crate::server::status::Refusal;
+    use crate::server::wire::Look;
+    use crate::write::patch::Change;
+    use bytes::Bytes;
 
-    fn refused(code: u16, body: &str) -> Result<Version, Failure> {
+    fn refused(code: u16, body: &str) -> Result<Made, Failure> {
         Err(Failure::Refused(Refusal::new(code, None, body.as_bytes())))
     }
 
@@ -125,15 +142,15 @@ mod tests {
     }
 
     #[test]
-    fn the_table() {
-        let version = || Ok(Version::at("", Revision::new("1").unwrap()));
+    fn the_table_of_answers() {
+        let version = || Ok(Made::Version(Version::at("", Revision::new("1").unwrap())));
         let conflict = r#"{"reason":"Conflict"}"#;
         let missing = r#"{"reason":"NotFound","details":{"kind":"configmaps"}}"#;
         let too_large = r#"{"message":"etcdserver: request is too large"}"#;
         let rbac = r#"{"message":"User \"u\" cannot patch resource \"configmaps\""}"#;
         let both = r#"{"details":{"causes":[{"reason":"FieldValueInvalid",
                        "message":"Invalid value: \"k\": duplicate of key present in data"}]}}"#;
-        type Answer<'a> = Box<dyn Fn() -> Result<Version, Failure> + 'a>;
+        type Answer<'a> = Box<dyn Fn() -> Result<Made, Failure> + 'a>;
         let table: Vec<(Answer<'_>, &str, &str)> = vec![
             (Box::new(version), "applied", "applied"),
             (Box::new(|| Err(Failure::NotSent(lost()))), "again", "again"),
@@ -148,6 +165,8 @@ mod tests {
             (Box::new(|| refused(403, "{}")), "refused", "traced"),
             (Box::new(|| refused(422, both)), "other side", "traced"),
             (Box::new(|| refused(422, "{}")), "refused", "traced"),
+            (Box::new(|| refused(422, r#"{"details":{"cau"#)), "again", "again"),
+            (Box::new(|| refused(409, r#"{"rea"#)), "again", "again"),
             (Box::new(|| refused(500, too_large)), "refused", "traced"),
             (Box::new(|| refused(500, "{}")), "in doubt", "in doubt"),
             (Box::new(|| refused(504, "timeout")), "in doubt", "in doubt"),
@@ -159,11 +178,42 @@ mod tests {
         }
     }
 
+    /// Content as evidence: a delete of a key that another writer deleted, and a third one made again, was
+    /// acknowledged though it never reached the server.
     #[test]
-    fn the_first_event_after_a_revision_decides_and_a_stamp_may_come_later() {
-        assert_eq!(read_trace(Trace::First, true), Some(true));
-        assert_eq!(read_trace(Trace::First, false), Some(false));
-        assert_eq!(read_trace(Trace::Any, true), Some(true));
-        assert_eq!(read_trace(Trace::Any, false), None);
+    fn the_table_of_history() {
+        let version = |revision: &str| Version::at("u", Revision::new(revision).unwrap());
+        let state = |stamp: Option<&str>, keys: &[&str], deleted| {
+            let mut entries = Entries::default();
+            for key in keys {
+                let value = Value(Bytes::from_static(b"v"));
+                entries.insert((*key).into(), Entry { value, side: Side::Binary });
+            }
+            let look = Look { version: version("6"), stamp: stamp.map(str::to_owned) };
+            State { deleted, look, map: Snapshot::new(version("6"), entries) }
+        };
+        let delete = |base: Option<&str>, stamp: Option<&str>| Patch {
+            base: base.map(version),
+            stamp: stamp.map(str::to_owned),
+            changes: [("k".to_owned(), Change::Delete { from: None })].into(),
+            ..Patch::default()
+        };
+        let ours = Some("ours");
+        let table = [
+            (delete(Some("5"), ours), state(ours, &[], false), Reading::Ours),
+            (delete(Some("5"), ours), state(Some("other"), &[], false), Reading::NotApplied),
+            (delete(Some("5"), ours), state(None, &[], false), Reading::NotApplied),
+            (delete(Some("5"), ours), state(ours, &[], true), Reading::NotApplied),
+            (delete(Some("5"), None), state(None, &[], false), Reading::LooksLikeIt),
+            (delete(Some("5"), None), state(Some("other"), &[], false), Reading::LooksLikeIt),
+            (delete(Some("5"), None), state(None, &["k"], false), Reading::NotApplied),
+            (delete(Some("5"), None), state(None, &[], true), Reading::NotApplied),
+            (delete(None, ours), state(ours, &[], false), Reading::Ours),
+            (delete(None, ours), state(Some("other"), &[], false), Reading::GoOn),
+            (delete(None, ours), state(ours, &[], true), Reading::GoOn),
+        ];
+        for (number, (patch, state, wanted)) in table.into_iter().enumerate() {
+            assert_eq!(read_history(&patch, &state), wanted, "row {number}");
+        }
     }
 }
