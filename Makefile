@@ -109,7 +109,7 @@ test:
 	@$(MAKE) apiserver
 	@$(MAKE) check
 	@$(MAKE) go ALL=all
-	@$(MAKE) tests-real
+	@$(MAKE) tests-real kubeconfigs
 	@$(MAKE) conformance-real
 	@$(MAKE) conformance-count
 	@$(MAKE) conformance-role
@@ -150,6 +150,14 @@ proxies:
 apiserver:
 	$(call step,the real API server (cold: about 5 minutes))
 	tests/apiserver/build.sh '$(APISERVER)'
+
+# Many kubeconfigs through kubectl and through mapstore.
+.PHONY: kubeconfigs
+kubeconfigs: apiserver
+	$(call step,kubeconfigs as kubectl reads them)
+	$(BUILD)
+	cd tests/kubeconfigs && gofmt -l . | (! grep .) && go vet . && \
+	    go run . '$(APISERVER)/kubectl' '$(DEBUG)/runner-rust'
 
 # These test targets are no part of a plain `cargo test` (`test = false`).
 .PHONY: tests-real

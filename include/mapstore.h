@@ -620,8 +620,10 @@ void mapstore_cancel_token_free(mapstore_cancel_token_t *token);
  * caller's, to be freed with `mapstore_store_free`.
  *
  * NULL is allowed for `options`, `call` and `error`. Blocks until the deadline
- * at most. Safe from any thread. Errors: `MAPSTORE_INVALID_ARGUMENT`,
- * `MAPSTORE_CONFIG`, and for a cached store those of a read.
+ * at most. Safe from any thread, but reads the environment (getenv; all of it
+ * for a credential plugin): not while another thread calls setenv, putenv or
+ * unsetenv. Errors: `MAPSTORE_INVALID_ARGUMENT`, `MAPSTORE_CONFIG`, and for a
+ * cached store those of a read.
  */
 int32_t mapstore_open(const char *name,
                       size_t name_len,

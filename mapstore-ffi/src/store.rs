@@ -44,8 +44,10 @@ unsafe fn store_for(store: *const Store, call: *const Call) -> Result<mapstore_c
 /// caller's, to be freed with `mapstore_store_free`.
 ///
 /// NULL is allowed for `options`, `call` and `error`. Blocks until the deadline
-/// at most. Safe from any thread. Errors: `MAPSTORE_INVALID_ARGUMENT`,
-/// `MAPSTORE_CONFIG`, and for a cached store those of a read.
+/// at most. Safe from any thread, but reads the environment (getenv; all of it
+/// for a credential plugin): not while another thread calls setenv, putenv or
+/// unsetenv. Errors: `MAPSTORE_INVALID_ARGUMENT`, `MAPSTORE_CONFIG`, and for a
+/// cached store those of a read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_open(
     name: *const c_char,

@@ -10,9 +10,11 @@ use kube::config::{Config, ExecAuthCluster, ExecConfig, ExecInteractiveMode};
 use serde_json::Value;
 
 use super::address::Address;
+use super::environment::Environment;
 use super::exec::Plugin;
 use super::kubeconfig::{self, Exec, Kubeconfig, User};
-use super::{Auth, Cluster, Environment, file, pem, proxy, without_kube_policies};
+use super::target::{Auth, Cluster, read_token, without_kube_policies};
+use super::{file, pem, proxy};
 use crate::error::{Error, Result};
 use crate::model::quoted;
 
@@ -81,6 +83,7 @@ impl Choice {
     }
 
     /// A pipe can be read once only: what comes out of it is taken as if it stood in the kubeconfig.
+    /// But a token file's, which is read again and again in any case, and may be a file by then.
     fn drain_pipes(&mut self, origin: &str, over: &dyn Fn() -> bool) -> Result<()> {
         let (cluster, user) = (&mut self.cluster, &mut self.user);
         let drain = |path: &mut String, whole: &mut Value, field: &str| {
@@ -103,9 +106,6 @@ impl Choice {
         if let Some(bytes) = drain(&mut user.key_file, &mut user.whole, "client-key")? {
             user.key_data = bytes;
         }
-        if let Some(bytes) = drain(&mut user.token_file, &mut user.whole, "tokenFile")? {
-            user.token = String::from_utf8_lossy(&bytes).trim().to_owned();
-        }
         Ok(())
     }
 
@@ -118,44 +118,9 @@ impl Choice {
                 "the cluster has certificate-authority and certificate-authority-data; leave one of them",
             );
         }
-        let certificate = !user.certificate_file.is_empty() || !user.certificate_data.is_empty();
-        if certificate {
-            if !user.certificate_file.is_empty() && !user.certificate_data.is_empty() {
-                return wrong(
-                    "the user has client-certificate and client-certificate-data; leave one of them",
-                );
-            }
-            match (user.key_file.is_empty(), user.key_data.is_empty()) {
-                (false, false) => {
-                    return wrong("the user has client-key and client-key-data; leave one of them");
-                }
-                (true, true) => {
-                    return wrong("the user's client certificate has no client-key or client-key-data");
-                }
-                _ => {}
-            }
-        }
-        let token = !user.token.is_empty();
-        let basic = !user.username.is_empty() || !user.password.is_empty();
-        if token && basic {
-            return wrong("the user has a token and a username or password; only one of them can be used");
-        }
-        let by_file = !user.token_file.is_empty() && !user.username.is_empty();
-        if by_file && server.scheme == "https" {
-            return wrong("the user has a tokenFile and a username; only one of them can be used");
-        }
-        let more =
-            !user.acts_as_uid.is_empty() || !user.acts_as_groups.is_empty() || !user.acts_as_extra.is_empty();
-        if more && user.acts_as.is_empty() {
-            return wrong(
-                "the user has as-uid, as-groups or as-user-extra, and no as; say whom to impersonate",
-            );
-        }
-        if let Some(exec) = &user.exec {
-            check_plugin(exec, user.auth_provider.is_some()).or_else(|message| wrong(&message))?;
-        }
+        check_user(user, server.scheme == "https").or_else(|message| wrong(&message))?;
         let mut files = vec![&cluster.authority_file];
-        if certificate {
+        if user.has_certificate() {
             files.extend([&user.certificate_file, &user.key_file]);
         }
         files.into_iter().filter(|path| !path.is_empty()).try_for_each(|path| file::check(path, origin))
@@ -191,7 +156,7 @@ impl Choice {
 
     fn show_certificate(&self, kube: &mut Config) {
         let user = &self.user;
-        if user.certificate_file.is_empty() && user.certificate_data.is_empty() {
+        if !user.has_certificate() {
             return;
         }
         let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
@@ -224,7 +189,10 @@ impl Choice {
         if let Some((user, password)) = server.user() {
             return Ok(Auth::Basic { user, password });
         }
-        if !user.token_file.is_empty() {
+        // A token beside it is for a file that isn't there.
+        let path: &std::path::Path = user.token_file.as_ref();
+        let usable = || file::is_pipe_at(path) || read_token(path, over).is_ok();
+        if !user.token_file.is_empty() && (user.token.is_empty() || usable()) {
             return Ok(Auth::TokenFile(user.token_file.clone().into()));
         }
         if !user.token.is_empty() {
@@ -233,9 +201,8 @@ impl Choice {
         if !user.username.is_empty() {
             return Ok(Auth::Basic { user: user.username.clone(), password: user.password.clone() });
         }
-        let certificate = !user.certificate_file.is_empty() || !user.certificate_data.is_empty();
         match &user.exec {
-            Some(exec) if !certificate => {
+            Some(exec) if !user.has_certificate() => {
                 let exec = self.exec_config(exec, over)?;
                 Ok(Auth::Exec(Box::new(Plugin::new(exec, env.everything(), env.signals, origin)?)))
             }
@@ -311,6 +278,38 @@ fn bad_server(origin: &str, why: &str) -> Error {
 }
 
 /// Go: `validateAuthInfo`.
+fn check_user(user: &User, https: bool) -> std::result::Result<(), String> {
+    let wrong = |message: &str| Err(message.to_owned());
+    if user.has_certificate() {
+        if !user.certificate_file.is_empty() && !user.certificate_data.is_empty() {
+            return wrong("the user has client-certificate and client-certificate-data; leave one of them");
+        }
+        match (user.key_file.is_empty(), user.key_data.is_empty()) {
+            (false, false) => return wrong("the user has client-key and client-key-data; leave one of them"),
+            (true, true) => {
+                return wrong("the user's client certificate has no client-key or client-key-data");
+            }
+            _ => {}
+        }
+    }
+    let basic = !user.username.is_empty() || !user.password.is_empty();
+    if !user.token.is_empty() && basic {
+        return wrong("the user has a token and a username or password; only one of them can be used");
+    }
+    if https && !user.token_file.is_empty() && !user.username.is_empty() {
+        return wrong("the user has a tokenFile and a username; only one of them can be used");
+    }
+    let more =
+        !user.acts_as_uid.is_empty() || !user.acts_as_groups.is_empty() || !user.acts_as_extra.is_empty();
+    if more && user.acts_as.is_empty() {
+        return wrong("the user has as-uid, as-groups or as-user-extra, and no as; say whom to impersonate");
+    }
+    match &user.exec {
+        Some(exec) => check_plugin(exec, user.auth_provider.is_some()),
+        None => Ok(()),
+    }
+}
+
 fn check_plugin(exec: &Exec, with_provider: bool) -> std::result::Result<(), String> {
     if with_provider {
         return Err("the user has an auth-provider and a credential plugin (exec); leave one of them".into());

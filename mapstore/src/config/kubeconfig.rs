@@ -75,6 +75,12 @@ pub(super) struct Exec {
     pub interactive_mode: String,
 }
 
+impl User {
+    pub fn has_certificate(&self) -> bool {
+        !self.certificate_file.is_empty() || !self.certificate_data.is_empty()
+    }
+}
+
 impl Kubeconfig {
     /// One file; `folder` is where it lies, absolute.
     pub fn parse(bytes: &[u8], folder: &Path) -> Result<Self> {

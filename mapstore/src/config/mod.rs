@@ -11,9 +11,7 @@ use kube::config::Config;
 
 use self::address::Address;
 use self::cluster::Choice;
-use self::exec::Plugin;
 use self::kubeconfig::Kubeconfig;
-use self::roots::SystemRoots;
 use crate::error::{Error, Result};
 
 mod address;
@@ -28,68 +26,12 @@ mod namespace;
 pub(crate) mod pem;
 mod proxy;
 pub(crate) mod roots;
+mod target;
 mod yaml;
 
 pub(crate) use self::environment::Environment;
-
-/// What the caller says of the place; the rest is looked for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Given {
-    pub namespace: Option<String>,
-    pub kubeconfig: Option<PathBuf>,
-    pub context: Option<String>,
-    /// `KUBECONFIG`, `~/.kube/config`, the context's namespace and `default` are not asked.
-    pub strict: bool,
-}
-
-/// How to reach a cluster and as whom. `kube` holds addresses and TLS, never a
-/// credential but a client certificate: kube's own credential handling has no
-/// deadline.
-#[derive(Clone)]
-pub(crate) struct Cluster {
-    pub kube: Config,
-    pub auth: Auth,
-    pub system_roots: SystemRoots,
-    /// Where all that was read from, for messages.
-    pub origin: String,
-    /// See [`Cluster::identity`].
-    identity: String,
-}
-
-impl Cluster {
-    /// Equal for two clusters only if every request would go to the same server,
-    /// in the same way, as the same user: all of the cluster's and the user's
-    /// entry, whatever is in them, so that no field can be forgotten, and what of
-    /// the environment counts. Holds secrets: never for a message.
-    pub fn identity(&self) -> String {
-        self.identity.clone()
-    }
-}
-
-impl Auth {
-    fn identity(&self) -> String {
-        match self {
-            Auth::None => String::new(),
-            Auth::Token(token) => format!("token {token:?}"),
-            Auth::TokenFile(path) => format!("token file {path:?}"),
-            Auth::Basic { user, password } => format!("basic {user:?} {password:?}"),
-            Auth::Exec(plugin) => format!("plugin {}", plugin.identity()),
-        }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) enum Auth {
-    /// A client certificate, or nobody.
-    None,
-    Token(String),
-    TokenFile(PathBuf),
-    Basic {
-        user: String,
-        password: String,
-    },
-    Exec(Box<Plugin>),
-}
+use self::target::without_kube_policies;
+pub(crate) use self::target::{Auth, Cluster, Given, read_token};
 
 /// Where the cluster is described.
 #[derive(Debug, PartialEq)]
@@ -208,24 +150,6 @@ fn load_in_cluster(host: &str, port: &str, env: &Environment) -> Result<Cluster>
     let around = (&kube.root_cert_file, &kube.proxy_url, &system_roots);
     let identity = format!("{} {around:?} {}", kube.cluster_url, auth.identity());
     Ok(Cluster { kube: without_kube_policies(kube), auth, system_roots, origin: origin.into(), identity })
-}
-
-/// kube sends every verb again on 429, 503 and 504, so that a write may be
-/// applied twice: what is tried again is the writer's business.
-fn without_kube_policies(mut kube: Config) -> Config {
-    kube.default_retry = false;
-    kube.read_timeout = None;
-    kube.write_timeout = None;
-    kube
-}
-
-/// A token as it stands in a file: kube doesn't trim, and a newline breaks the header.
-pub(crate) fn read_token(path: &Path, over: impl Fn() -> bool) -> Result<String> {
-    let subject = format!("token file {path:?}");
-    match file::read(path, &subject, over)?.trim() {
-        "" => Err(Error::config(subject, "it is empty")),
-        token => Ok(token.to_owned()),
-    }
 }
 
 #[cfg(test)]

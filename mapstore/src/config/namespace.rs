@@ -1,6 +1,8 @@
 //! Which namespace a store is in.
 
-use super::{Environment, Given, file};
+use super::environment::Environment;
+use super::file;
+use super::target::Given;
 use crate::error::{Error, Result};
 use crate::model::check_namespace;
 

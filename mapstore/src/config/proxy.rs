@@ -4,8 +4,8 @@
 
 use std::net::IpAddr;
 
-use super::Environment;
 use super::address::Address;
+use super::environment::Environment;
 use crate::error::{Error, Result};
 
 /// What mapstore can connect through.

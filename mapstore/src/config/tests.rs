@@ -316,7 +316,8 @@ fn no_credential_stays_with_kube() {
     let place = Place::new();
     for (user, wanted) in [
         ("token: t0psecret", "token"),
-        ("token: t0psecret, tokenFile: /file", "file"),
+        ("token: t0psecret, tokenFile: /dev/null/none", "token"),
+        ("tokenFile: /file", "file"),
         ("username: u, password: t0psecret", "basic"),
         ("exec: {apiVersion: client.authentication.k8s.io/v1, command: x, interactiveMode: Never}", "exec"),
         ("", "none"),
@@ -465,4 +466,38 @@ fn several_files_are_merged_as_kubectl_does() {
     let error = place.load().err().unwrap().to_string();
     assert!(error.contains("third\" of KUBECONFIG") && error.contains("users[0].user"), "{error}");
     assert!(!error.contains("t0psecret"), "{error}");
+}
+
+#[test]
+fn a_key_and_a_certificate_that_are_pipes_are_read_at_open() {
+    let place = Place::new();
+    let pipe = |name: &str, text: &'static str| {
+        let path = place.folder.join(name);
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: NUL-terminated.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        std::thread::spawn(move || std::fs::write(path, text).unwrap())
+    };
+    let writers = [pipe("cert", "a certificate"), pipe("key", "a key")];
+    let user = "client-certificate: cert, client-key: key";
+    let file = place.write("config", &text("server: 'https://k'", user, ""));
+    let (cluster, _) = load(&given().kubeconfig(file), &place.env, &|| false).unwrap();
+    let info = &cluster.kube.auth_info;
+    assert!(info.client_certificate.is_none() && info.client_key.is_none());
+    assert_eq!(info.client_certificate_data.as_deref(), Some("YSBjZXJ0aWZpY2F0ZQ=="));
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+    let file = place.write("config", &text("server: 'https://k'", user, ""));
+    let error = load(&given().kubeconfig(file), &place.env, &|| true).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
+    assert!(error.to_string().contains("client-certificate"), "{error}");
+}
+
+#[test]
+fn a_token_is_for_a_token_file_that_is_not_there() {
+    let place = Place::new();
+    let auth = |user: &str| place.try_text(&text("server: 'https://k'", user, "")).unwrap().0.auth;
+    assert!(matches!(auth("token: t, tokenFile: gone"), Auth::Token(token) if token == "t"));
+    assert!(matches!(auth("tokenFile: gone"), Auth::TokenFile(_)));
+    place.write("there", "f");
+    assert!(matches!(auth("token: t, tokenFile: there"), Auth::TokenFile(_)));
 }

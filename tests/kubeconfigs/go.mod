@@ -1,0 +1,3 @@
+module mapstore/tests/kubeconfigs
+
+go 1.26
