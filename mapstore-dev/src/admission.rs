@@ -3,7 +3,8 @@
 
 use crate::field::Cause;
 use crate::gostr;
-use crate::object::ConfigMap;
+use crate::kind::Kind;
+use crate::object::Object;
 use crate::state::State;
 use crate::status::Status;
 
@@ -12,7 +13,7 @@ const QUOTA: &str = "configmaps";
 
 /// NamespaceLifecycle, which comes before validation
 /// (apiserver/pkg/admission/plugin/namespace/lifecycle).
-pub fn namespace(state: &State, cm: &ConfigMap) -> Result<(), Status> {
+pub fn namespace(state: &State, cm: &Object) -> Result<(), Status> {
     let namespace = &cm.metadata.namespace;
     let Some(found) = state.namespaces.get(namespace) else {
         return Err(Status::not_found("namespaces", namespace));
@@ -24,7 +25,7 @@ pub fn namespace(state: &State, cm: &ConfigMap) -> Result<(), Status> {
     let name = [&m.name, &m.generate_name].into_iter().find(|n| !n.is_empty());
     let name = name.map_or("Unknown", String::as_str);
     let why = format!("unable to create new content in namespace {namespace} because it is being terminated");
-    let mut status = Status::forbidden("configmaps", name, &why);
+    let mut status = Status::forbidden(cm.kind.qualified(), name, &why);
     if let Some(details) = &mut status.details {
         details.causes.push(Cause {
             kind: "NamespaceTerminating".into(),
@@ -36,7 +37,7 @@ pub fn namespace(state: &State, cm: &ConfigMap) -> Result<(), Status> {
 }
 
 /// A ValidatingAdmissionPolicy on keys (admission/plugin/policy/validating/dispatcher.go).
-pub fn policy(state: &State, cm: &ConfigMap) -> Result<(), Status> {
+pub fn policy(state: &State, cm: &Object) -> Result<(), Status> {
     let namespace = &cm.metadata.namespace;
     let refused = state
         .forbidden_keys
@@ -58,10 +59,11 @@ pub fn policy(state: &State, cm: &ConfigMap) -> Result<(), Status> {
 }
 
 /// ResourceQuota, for creations (admission/plugin/resourcequota/controller.go).
-pub fn quota(state: &State, cm: &ConfigMap) -> Result<(), Status> {
+pub fn quota(state: &State, cm: &Object) -> Result<(), Status> {
     let namespace = &cm.metadata.namespace;
-    let Some(limit) = state.quotas.get(namespace) else { return Ok(()) };
-    let used = state.config_maps(namespace).count() as u64;
+    let limit = state.quotas.get(namespace).filter(|_| cm.kind == Kind::ConfigMap);
+    let Some(limit) = limit else { return Ok(()) };
+    let used = state.objects(Kind::ConfigMap, namespace).count() as u64;
     if used < *limit {
         return Ok(());
     }

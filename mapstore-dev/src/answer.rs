@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::object::ConfigMap;
+use crate::kind::Kind;
+use crate::object::Object;
 use crate::status::Status;
 
 #[derive(Debug)]
 pub enum Body {
     Status(Status),
-    Object(Arc<ConfigMap>),
+    Object(Arc<Object>),
     List(Page),
     Json(Value),
     Text(&'static str),
@@ -19,7 +20,8 @@ pub enum Body {
 /// A list, or a part of one.
 #[derive(Debug)]
 pub struct Page {
-    pub items: Vec<Arc<ConfigMap>>,
+    pub kind: Kind,
+    pub items: Vec<Arc<Object>>,
     pub revision: u64,
     /// The token to ask for the rest with; empty if this is the end.
     pub proceed: String,
@@ -34,7 +36,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn object(code: u16, object: Arc<ConfigMap>) -> Answer {
+    pub fn object(code: u16, object: Arc<Object>) -> Answer {
         Answer { code, body: Body::Object(object) }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::answer::Answer;
 use crate::auth::{self, Subject};
 use crate::discovery;
+use crate::kind::Kind;
 use crate::negotiate;
 use crate::query::{self, Query};
 use crate::render::{self, Rendered};
@@ -14,7 +15,7 @@ use crate::request::{Head, Request, Target};
 use crate::state::State;
 use crate::status::Status;
 use crate::watch::Watch;
-use crate::{configmaps, gostr, list, names, namespaces};
+use crate::{gostr, list, names, namespaces, objects};
 
 pub fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     // A panic in a handler can't leave the maps half changed: each change is one insert.
@@ -60,8 +61,12 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
             let answer = discovery::answer(&request.method, &request.target.path);
             return Reply::Whole(render::plain(answer, request));
         }
-        // No API group has objects here.
-        t if !t.group.is_empty() => return Reply::Whole(render::plain(discovery::no_path(), request)),
+        t if t.group == Kind::Lease.group() && !t.path.starts_with("/apis/coordination.k8s.io/v1/") => {
+            Err(no_path())
+        }
+        t if !t.group.is_empty() && t.group != Kind::Lease.group() => {
+            return Reply::Whole(render::plain(discovery::no_path(), request));
+        }
         _ => resource(state, request),
     };
     let mut rendered = match answered {
@@ -75,9 +80,12 @@ pub fn answer(state: &mut State, request: &Request) -> Reply {
 
 type Handler = fn(&mut State, &Request) -> Result<Answer, Status>;
 
+type Stored = fn(&mut State, &Request, Kind) -> Result<Answer, Status>;
+
 enum Route {
     Answers(Handler),
-    Watches,
+    Stored(Kind, Stored),
+    Watches(Kind),
 }
 
 enum Answered {
@@ -93,8 +101,9 @@ fn resource(state: &mut State, request: &Request) -> Result<Answered, Status> {
     negotiate::route(&request.accept, request.listing())?;
     let form = negotiate::output(&request.accept)?;
     Ok(match route {
+        Route::Stored(kind, handler) => Answered::Whole(handler(state, request, kind)?, form),
         Route::Answers(handler) => Answered::Whole(handler(state, request)?, form),
-        Route::Watches => Answered::Events(Box::new(Watch::of(state, request, form)?)),
+        Route::Watches(kind) => Answered::Events(Box::new(Watch::of(state, request, kind, form)?)),
     })
 }
 
@@ -125,33 +134,47 @@ fn route(request: &Request) -> Result<Route, Status> {
     // A selector for one name gives a list a name that its path doesn't have.
     let item = !t.name.is_empty() && t.path.trim_end_matches('/').ends_with(&format!("/{}", t.name));
     let item = item && !matches!(t.verb.as_str(), "list" | "watch");
-    let known = matches!(t.resource.as_str(), "configmaps" | "namespaces");
-    let clusterwide = t.resource == "configmaps" && t.namespace.is_empty();
+    let kind = Kind::of(&t.group, &t.resource);
+    let known = kind.is_some() || (t.group.as_str(), t.resource.as_str()) == ("", "namespaces");
+    let clusterwide = kind.is_some() && t.namespace.is_empty();
     if !known || !t.subresource.is_empty() || clusterwide && item {
         return Err(no_path());
     }
     if item {
         check_name(t)?;
     }
-    let handler: Handler = match (t.resource.as_str(), item, method) {
-        ("configmaps", false, "GET") if t.verb == "watch" => return Ok(Route::Watches),
-        (_, false, "GET") if t.verb == "watch" => |_, _| Err(no_watch()),
-        ("configmaps", false, "GET") => |s, r| list::list(s, r),
-        ("configmaps", false, "POST") if !clusterwide => configmaps::create,
-        ("configmaps", false, "DELETE") if !clusterwide => configmaps::delete_collection,
-        ("configmaps", true, "GET") => |s, r| configmaps::get(s, r),
-        ("configmaps", true, "PUT") => configmaps::replace,
-        ("configmaps", true, "PATCH") => configmaps::patch,
-        ("configmaps", true, "DELETE") => configmaps::delete,
-        ("namespaces", false, "GET") => |s, r| namespaces::list(s, r),
-        ("namespaces", false, "POST") => namespaces::create,
-        ("namespaces", true, "GET") => |s, r| namespaces::get(s, r),
-        ("namespaces", true, "DELETE") => namespaces::delete,
+    let watch = !item && t.verb == "watch" && method == "GET";
+    match kind {
+        Some(kind) if watch => Ok(Route::Watches(kind)),
+        Some(kind) => Ok(Route::Stored(kind, of_objects(item, clusterwide, method)?)),
+        None if watch => Err(no_watch()),
+        None => Ok(Route::Answers(of_namespaces(item, method)?)),
+    }
+}
+
+fn of_objects(item: bool, clusterwide: bool, method: &str) -> Result<Stored, Status> {
+    Ok(match (item, method) {
+        (false, "GET") => |s, r, kind| list::list(s, r, kind),
+        (false, "POST") if !clusterwide => objects::create,
+        (false, "DELETE") if !clusterwide => objects::delete_collection,
+        (true, "GET") => |s, r, kind| objects::get(s, r, kind),
+        (true, "PUT") => objects::replace,
+        (true, "PATCH") => objects::patch,
+        (true, "DELETE") => objects::delete,
         _ => return Err(Status::method_not_allowed()),
-    };
-    Ok(Route::Answers(handler))
+    })
+}
+
+fn of_namespaces(item: bool, method: &str) -> Result<Handler, Status> {
+    Ok(match (item, method) {
+        (false, "GET") => |s, r| namespaces::list(s, r),
+        (false, "POST") => namespaces::create,
+        (true, "GET") => |s, r| namespaces::get(s, r),
+        (true, "DELETE") => namespaces::delete,
+        _ => return Err(Status::method_not_allowed()),
+    })
 }
 
 fn no_watch() -> Status {
-    Status::not_implemented("mapstore-dev watches nothing but ConfigMaps")
+    Status::not_implemented("mapstore-dev watches nothing but ConfigMaps and Leases")
 }

@@ -123,7 +123,11 @@ impl Subject {
         };
         // Nothing that a browser could take for HTML.
         let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        Err(Status::forbidden(&target.resource, &target.name, &why))
+        let kind = match target.group.as_str() {
+            "" => target.resource.clone(),
+            group => format!("{}.{group}", target.resource),
+        };
+        Err(Status::forbidden(&kind, &target.name, &why))
     }
 }
 

@@ -1,4 +1,4 @@
-//! From JSON to a ConfigMap, with the complaints of the two decoders the real
+//! From JSON to an object, with the complaints of the two decoders the real
 //! server has: encoding/json for bodies, JSON patches and merge patches, and
 //! runtime/converter.go (FromUnstructured) after a strategic merge. Pure.
 
@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::gostr;
 use crate::json;
-use crate::object::{ConfigMap, ManagedFieldsEntry, ObjectMeta, OwnerReference, Strings};
+use crate::kind::Kind;
+use crate::object::{LeaseSpec, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference, Strings};
 
 /// Whose error texts to use.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,22 +22,22 @@ pub enum Flavour {
 /// The object, and the paths of fields it doesn't have.
 #[derive(Debug, Default)]
 pub struct Decoded {
-    pub object: ConfigMap,
+    pub object: Object,
     pub unknown: Vec<String>,
 }
 
-/// Reads a ConfigMap; the error is the real decoder's text.
-pub fn config_map(value: &Value, flavour: Flavour) -> Result<Decoded, String> {
+/// Reads an object; the error is the real decoder's text.
+pub fn object(value: &Value, wanted: Kind, flavour: Flavour) -> Result<Decoded, String> {
     let none = Map::new();
     let root = match value {
         Value::Object(root) => root,
         Value::Null => &none,
         value => {
             let kind = json::kind(value);
-            return Err(format!("json: cannot unmarshal {kind} into Go value of type v1.ConfigMap"));
+            return Err(format!("json: cannot unmarshal {kind} into Go value of type v1.{}", wanted.name()));
         }
     };
-    let mut d = Decoder { flavour, path: Vec::new(), error: None, unknown: Vec::new() };
+    let mut d = Decoder { kind: wanted, flavour, path: Vec::new(), error: None, unknown: Vec::new() };
     let object = d.root(root);
     match d.error {
         Some(error) => Err(error),
@@ -45,6 +46,7 @@ pub fn config_map(value: &Value, flavour: Flavour) -> Result<Decoded, String> {
 }
 
 struct Decoder {
+    kind: Kind,
     flavour: Flavour,
     path: Vec<String>,
     /// Both decoders report the first mistake only.
@@ -62,7 +64,7 @@ impl Decoder {
         let error = match self.flavour {
             Flavour::Json => {
                 let kind = match v {
-                    Value::Number(n) if wanted == "int64" => format!("number {n}"),
+                    Value::Number(n) if wanted == "int64" || wanted == "int32" => format!("number {n}"),
                     v => json::kind(v).to_string(),
                 };
                 // encoding/json leaves indices out of the path, the strict check doesn't.
@@ -93,16 +95,71 @@ impl Decoder {
         value
     }
 
-    fn root(&mut self, root: &Map<String, Value>) -> ConfigMap {
-        self.known(root, &["kind", "apiVersion", "metadata", "immutable", "data", "binaryData"]);
-        let mut cm = ConfigMap::default();
+    fn root(&mut self, root: &Map<String, Value>) -> Object {
+        let own: &[&str] = match self.kind {
+            Kind::ConfigMap => &["immutable", "data", "binaryData"],
+            Kind::Lease => &["spec"],
+        };
+        self.known(root, &[&["kind", "apiVersion", "metadata"], own].concat());
+        let mut object = Object { kind: self.kind, ..Object::default() };
         if let Some(v) = root.get("metadata") {
-            cm.metadata = self.at("metadata", |d| d.metadata(v));
+            object.metadata = self.at("metadata", |d| d.metadata(v));
         }
-        cm.immutable = self.field(root, "immutable", "ConfigMap", Self::boolean);
-        cm.data = self.field(root, "data", "ConfigMap", Self::strings).unwrap_or_default();
-        cm.binary_data = self.field(root, "binaryData", "ConfigMap", Self::bytes).unwrap_or_default();
-        cm
+        match self.kind {
+            Kind::ConfigMap => {
+                let s = "ConfigMap";
+                object.immutable = self.field(root, "immutable", s, Self::boolean);
+                object.data = self.field(root, "data", s, Self::strings).unwrap_or_default();
+                object.binary_data = self.field(root, "binaryData", s, Self::bytes).unwrap_or_default();
+            }
+            Kind::Lease => {
+                object.spec = self.field(root, "spec", "Lease", Self::lease_spec).unwrap_or_default();
+            }
+        }
+        object
+    }
+
+    fn lease_spec(&mut self, v: &Value, structure: &str) -> Option<LeaseSpec> {
+        let Value::Object(map) = v else {
+            self.mismatch(v, structure, "v1.LeaseSpec");
+            return None;
+        };
+        const NAMES: [&str; 7] = [
+            "holderIdentity",
+            "leaseDurationSeconds",
+            "acquireTime",
+            "renewTime",
+            "leaseTransitions",
+            "strategy",
+            "preferredHolder",
+        ];
+        self.known(map, &NAMES);
+        let s = "LeaseSpec";
+        Some(LeaseSpec {
+            holder_identity: self.field(map, "holderIdentity", s, Self::string),
+            lease_duration_seconds: self.field(map, "leaseDurationSeconds", s, Self::small_integer),
+            acquire_time: self.field(map, "acquireTime", s, Self::micro_time),
+            renew_time: self.field(map, "renewTime", s, Self::micro_time),
+            lease_transitions: self.field(map, "leaseTransitions", s, Self::small_integer),
+            strategy: self.field(map, "strategy", s, Self::string),
+            preferred_holder: self.field(map, "preferredHolder", s, Self::string),
+        })
+    }
+
+    fn small_integer(&mut self, v: &Value, structure: &str) -> Option<i64> {
+        v.as_i64().filter(|n| i32::try_from(*n).is_ok()).or_else(|| {
+            self.mismatch(v, structure, "int32");
+            None
+        })
+    }
+
+    /// A MicroTime has exactly six digits after the point (meta/v1/micro_time.go).
+    fn micro_time(&mut self, v: &Value, structure: &str) -> Option<String> {
+        let Value::String(text) = v else {
+            self.mismatch(v, structure, "string");
+            return None;
+        };
+        gostr::micro_time(text).map_err(|error| self.fail(error)).ok()
     }
 
     /// A field that is there and not null; null leaves Go's zero value.
@@ -216,7 +273,7 @@ impl Decoder {
         let mut m = ObjectMeta::default();
         let Value::Object(map) = v else {
             if !v.is_null() {
-                self.mismatch(v, "ConfigMap", "v1.ObjectMeta");
+                self.mismatch(v, self.kind.name(), "v1.ObjectMeta");
             }
             return m;
         };
@@ -324,7 +381,7 @@ fn restore_error(v: &Value, wanted: &str) -> String {
         // Go can convert an integer to a string, and the converter forbids it by name.
         "string" if kind == "int64" => format!("cannot convert {go_type} to {wanted}"),
         "int64" if kind == "float64" => format!("cannot convert {go_type} to {wanted}"),
-        "string" | "bool" | "int64" => format!("unrecognized type: {wanted}"),
+        "string" | "bool" | "int64" | "int32" => format!("unrecognized type: {wanted}"),
         wanted if wanted.starts_with("map[") => format!("cannot restore map from {kind}"),
         wanted if wanted.starts_with("[]") => format!("cannot restore slice from {kind}"),
         _ => format!("cannot restore struct from: {kind}"),
@@ -374,7 +431,7 @@ mod tests {
     use serde_json::json;
 
     fn error(v: Value) -> String {
-        config_map(&v, Flavour::Json).unwrap_err()
+        object(&v, Kind::ConfigMap, Flavour::Json).unwrap_err()
     }
 
     #[test]
@@ -393,7 +450,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_named_with_their_path() {
         let v = json!({"x": 1, "metadata": {"y": 2, "ownerReferences": [{"z": 3}]}});
-        let d = config_map(&v, Flavour::Json).unwrap();
+        let d = object(&v, Kind::ConfigMap, Flavour::Json).unwrap();
         assert_eq!(d.unknown, ["x", "metadata.y", "metadata.ownerReferences[0].z"]);
     }
 
@@ -403,6 +460,6 @@ mod tests {
             "metadata": {"name": "x", "labels": {"a": "b"}, "finalizers": ["a/b"],
                 "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u"}]},
             "data": {"k": "v"}, "binaryData": {"b": "/wA="}});
-        assert_eq!(config_map(&v, Flavour::Unstructured).unwrap().object.to_value(), v);
+        assert_eq!(object(&v, Kind::ConfigMap, Flavour::Unstructured).unwrap().object.to_value(), v);
     }
 }

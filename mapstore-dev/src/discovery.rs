@@ -19,7 +19,9 @@ pub fn answer(method: &str, path: &str) -> Answer {
         "/livez" | "/readyz" | "/healthz" => Answer::text(200, "ok"),
         "/version" => Answer::json(200, version()),
         "/api" => Answer::json(200, versions()),
-        "/apis" => Answer::json(200, json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+        "/apis" => Answer::json(200, groups()),
+        "/apis/coordination.k8s.io" => Answer::json(200, group()),
+        "/apis/coordination.k8s.io/v1" => Answer::json(200, leases()),
         "/api/v1" => Answer::json(200, resources()),
         "/openapi/v3" => Answer::json(200, openapi_index()),
         "/openapi/v3/api/v1" => Answer::json(200, openapi()),
@@ -48,11 +50,37 @@ fn resources() -> Value {
         "kind": "APIResourceList", "groupVersion": "v1",
         "resources": [
             {"name": "configmaps", "singularName": "configmap", "namespaced": true, "kind": "ConfigMap",
-             "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update"],
+             "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
              "shortNames": ["cm"]},
             {"name": "namespaces", "singularName": "namespace", "namespaced": false, "kind": "Namespace",
              "verbs": ["create", "delete", "get", "list"], "shortNames": ["ns"]},
         ],
+    })
+}
+
+/// The group of Leases.
+fn group() -> Value {
+    let version = json!({"groupVersion": "coordination.k8s.io/v1", "version": "v1"});
+    json!({
+        "kind": "APIGroup", "apiVersion": "v1", "name": "coordination.k8s.io",
+        "versions": [version], "preferredVersion": version,
+    })
+}
+
+fn groups() -> Value {
+    let mut group = group();
+    if let Value::Object(map) = &mut group {
+        map.remove("kind");
+        map.remove("apiVersion");
+    }
+    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]})
+}
+
+fn leases() -> Value {
+    json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "coordination.k8s.io/v1",
+        "resources": [{"name": "leases", "singularName": "lease", "namespaced": true, "kind": "Lease",
+            "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]}],
     })
 }
 

@@ -139,6 +139,48 @@ pub fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
 }
 
+/// The seconds that a zone is ahead of UTC: `Z` or `+HH:MM`.
+fn offset(zone: &str) -> Option<i64> {
+    if zone == "Z" {
+        return Some(0);
+    }
+    let (hours, minutes) = zone.get(1..)?.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    let seconds = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+    match zone.as_bytes().first()? {
+        b'+' => Some(seconds),
+        b'-' => Some(-seconds),
+        _ => None,
+    }
+}
+
+/// time.Parse's complaint of RFC3339Micro, or the time as it is written again: in UTC.
+pub fn micro_time(text: &str) -> Result<String, String> {
+    const LAYOUT: &str = "2006-01-02T15:04:05.000000Z07:00";
+    let fail = |rest: &str, wanted: &str| {
+        Err(format!(
+            "parsing time {} as {}: cannot parse {} as {}",
+            quote(text),
+            quote(LAYOUT),
+            quote(rest),
+            quote(wanted)
+        ))
+    };
+    let whole = text.get(..19).filter(|whole| seconds(&format!("{whole}Z")).is_some());
+    let Some(whole) = whole else { return fail(text, "2006") };
+    let rest = &text[19..];
+    let digits =
+        rest.strip_prefix('.').map_or("", |r| &r[..r.bytes().take_while(u8::is_ascii_digit).count().min(6)]);
+    if digits.len() != 6 {
+        return fail(rest, ".000000");
+    }
+    let zone = &rest[7..];
+    let local = seconds(&format!("{whole}Z"));
+    match local.zip(offset(zone)).map(|(local, offset)| local - offset) {
+        Some(seconds) => Ok(rfc3339(seconds).replace('Z', &format!(".{digits}Z"))),
+        None => fail(zone, "Z07:00"),
+    }
+}
+
 /// Seconds since 1970 of a time written `2006-01-02T15:04:05Z`, as [`rfc3339`] writes it.
 pub fn seconds(text: &str) -> Option<i64> {
     let b = text.as_bytes();
@@ -193,5 +235,20 @@ mod tests {
         }
         assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(seconds("tomorrow"), None);
+    }
+
+    #[test]
+    fn micro_times_have_six_digits() {
+        let utc = |text: &str| micro_time(text);
+        assert_eq!(utc("2026-01-02T03:04:05.123456Z").as_deref(), Ok("2026-01-02T03:04:05.123456Z"));
+        assert_eq!(utc("2026-01-02T03:04:05.123456+02:00").as_deref(), Ok("2026-01-02T01:04:05.123456Z"));
+        assert_eq!(utc("2026-01-02T03:04:05.123456-00:30").as_deref(), Ok("2026-01-02T03:34:05.123456Z"));
+        assert!(utc("2026-01-02T03:04:05Z").unwrap_err().ends_with("cannot parse \"Z\" as \".000000\""));
+        assert!(utc("2026-01-02T03:04:05.12345Z").is_err() && utc("2026-01-02T03:04:05.1234567Z").is_err());
+        assert!(
+            utc("2026-01-02T03:04:05.123456+é:00").is_err()
+                && utc("").is_err()
+                && utc("ééééééééééé").is_err()
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What happened to ConfigMaps lately, for watches that start in the past (the
+//! What happened to objects lately, for watches that start in the past (the
 //! real server's watch cache, apiserver/pkg/storage/cacher) and for lists of the
 //! past (etcd's old revisions). Bounded in memory; what is older is gone, and who
 //! asks for it is told so. Pure.
@@ -6,25 +6,26 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::object::{ConfigMap, ObjectMeta};
+use crate::kind::Kind;
+use crate::object::Object;
 use crate::selector::Selector;
 
 const MAX_EVENTS: usize = 10_000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub enum Change {
     Added,
     Modified,
     Deleted,
 }
 
-impl Kind {
+impl Change {
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Added => "ADDED",
-            Kind::Modified => "MODIFIED",
-            Kind::Deleted => "DELETED",
+            Change::Added => "ADDED",
+            Change::Modified => "MODIFIED",
+            Change::Deleted => "DELETED",
         }
     }
 }
@@ -33,8 +34,8 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct Event {
     pub revision: u64,
-    pub before: Option<Arc<ConfigMap>>,
-    pub after: Option<Arc<ConfigMap>>,
+    pub before: Option<Arc<Object>>,
+    pub after: Option<Arc<Object>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,23 +50,23 @@ pub struct History {
     compacted: u64,
 }
 
-/// The ConfigMaps of one revision, by namespace and name.
-pub type Objects = BTreeMap<(String, String), Arc<ConfigMap>>;
+/// The objects of one revision, by kind, namespace and name.
+pub type Objects = BTreeMap<(Kind, String, String), Arc<Object>>;
 
 impl Event {
     /// What this is to somebody who sees only what `selects`: an object that
     /// comes into his sight was added, one that leaves it deleted. A deleted
     /// object is the last one he saw, with the revision of its end.
-    pub fn seen(&self, selects: impl Fn(&ObjectMeta) -> bool) -> Option<(Kind, Arc<ConfigMap>)> {
-        let selected = |cm: &Option<Arc<ConfigMap>>| cm.clone().filter(|cm| selects(&cm.metadata));
+    pub fn seen(&self, selects: impl Fn(&Object) -> bool) -> Option<(Change, Arc<Object>)> {
+        let selected = |cm: &Option<Arc<Object>>| cm.clone().filter(|cm| selects(cm));
         match (selected(&self.before), selected(&self.after)) {
             (None, None) => None,
-            (None, Some(after)) => Some((Kind::Added, after)),
-            (Some(_), Some(after)) => Some((Kind::Modified, after)),
+            (None, Some(after)) => Some((Change::Added, after)),
+            (Some(_), Some(after)) => Some((Change::Modified, after)),
             (Some(before), None) => {
-                let mut last = ConfigMap::clone(&before);
+                let mut last = Object::clone(&before);
                 last.metadata.resource_version = self.revision.to_string();
-                Some((Kind::Deleted, Arc::new(last)))
+                Some((Change::Deleted, Arc::new(last)))
             }
         }
     }
@@ -117,7 +118,7 @@ impl History {
             return None;
         }
         for event in self.events.iter().rev().take_while(|event| event.revision > revision) {
-            let key = |cm: &ConfigMap| (cm.metadata.namespace.clone(), cm.metadata.name.clone());
+            let key = |cm: &Object| (cm.kind, cm.metadata.namespace.clone(), cm.metadata.name.clone());
             match (&event.before, &event.after) {
                 (Some(before), _) => now.insert(key(before), Arc::clone(before)),
                 (None, Some(after)) => now.remove(&key(after)),
@@ -128,36 +129,37 @@ impl History {
     }
 }
 
-/// Whether an object of a namespace ("": any) is selected.
-pub fn selects(namespace: &str, selector: &Selector, meta: &ObjectMeta) -> bool {
-    (namespace.is_empty() || meta.namespace == namespace) && selector.matches(meta)
+/// Whether an object is of a kind and a namespace ("": any) and selected.
+pub fn selects(kind: Kind, namespace: &str, selector: &Selector, object: &Object) -> bool {
+    let meta = &object.metadata;
+    object.kind == kind && (namespace.is_empty() || meta.namespace == namespace) && selector.matches(meta)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn map(label: Option<&str>) -> Option<Arc<ConfigMap>> {
-        let mut cm = ConfigMap::default();
+    fn map(label: Option<&str>) -> Option<Arc<Object>> {
+        let mut cm = Object::default();
         cm.metadata.labels.extend(label.map(|value| ("l".to_string(), value.to_string())));
         Some(Arc::new(cm))
     }
 
     #[test]
     fn what_comes_into_sight_is_added_and_what_leaves_it_deleted() {
-        let selects = |meta: &ObjectMeta| meta.labels.get("l").is_some_and(|value| value == "v");
+        let selects = |object: &Object| object.metadata.labels.get("l").is_some_and(|value| value == "v");
         let cases = [
-            (None, map(Some("v")), Some(Kind::Added)),
-            (map(None), map(Some("v")), Some(Kind::Added)),
-            (map(Some("v")), map(Some("v")), Some(Kind::Modified)),
-            (map(Some("v")), map(Some("w")), Some(Kind::Deleted)),
-            (map(Some("v")), None, Some(Kind::Deleted)),
+            (None, map(Some("v")), Some(Change::Added)),
+            (map(None), map(Some("v")), Some(Change::Added)),
+            (map(Some("v")), map(Some("v")), Some(Change::Modified)),
+            (map(Some("v")), map(Some("w")), Some(Change::Deleted)),
+            (map(Some("v")), None, Some(Change::Deleted)),
             (map(None), None, None),
         ];
         for (before, after, expected) in cases {
             let seen = Event { revision: 7, before, after }.seen(selects);
             assert_eq!(seen.as_ref().map(|(kind, _)| *kind), expected);
-            if expected == Some(Kind::Deleted) {
+            if expected == Some(Change::Deleted) {
                 assert_eq!(seen.unwrap().1.metadata.resource_version, "7");
             }
         }
@@ -192,7 +194,7 @@ mod tests {
     #[test]
     fn a_list_of_the_past_undoes_what_came_since() {
         let version = |value: &str| {
-            let mut cm = ConfigMap::default();
+            let mut cm = Object::default();
             cm.metadata.name = "x".into();
             cm.data.insert("k".into(), value.into());
             Some(Arc::new(cm))
@@ -204,7 +206,7 @@ mod tests {
             history.push(Event { revision, before, after: after.clone() });
             before = after;
         }
-        let now = Objects::from([((String::new(), "x".into()), before.unwrap())]);
+        let now = Objects::from([((Kind::ConfigMap, String::new(), "x".into()), before.unwrap())]);
         let seen = |revision| {
             let then = history.at(revision, now.clone()).unwrap();
             then.into_values().next().map(|cm| cm.data["k"].clone())

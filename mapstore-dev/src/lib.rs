@@ -1,13 +1,13 @@
-//! A loopback Kubernetes API server for ConfigMaps, in memory: for demos and
+//! A loopback Kubernetes API server for ConfigMaps and Leases, in memory: for demos and
 //! for the tests of programs that use mapstore, or any Kubernetes client.
 //!
-//! It answers like kube-apiserver v1.36 as far as ConfigMaps go; README.md
+//! It answers like kube-apiserver v1.36 as far as these go; README.md
 //! lists what it doesn't do. It is never started by a store on its own.
 //!
 //! Layers, each importing those below only:
 //! - [`DevServer`] (`server`), `http`, `tls`, `kubeconfig`: threads, sockets, files.
 //! - `api`: who, may they, which handler.
-//! - `configmaps`, `list`, `watch`, `namespaces`, `discovery`: the handlers; `render`:
+//! - `objects`, `list`, `watch`, `namespaces`, `discovery`: the handlers; `render`:
 //!   answers as bytes.
 //! - `state` and its `history`: what is stored, and what was.
 //! - `request` and `query`: what was asked for; `admission`, `managed`, `patch`,
@@ -17,7 +17,6 @@ mod admission;
 mod answer;
 mod api;
 mod auth;
-mod configmaps;
 mod decode;
 mod discovery;
 mod field;
@@ -26,6 +25,7 @@ mod history;
 mod http;
 mod json;
 mod jsonpatch;
+mod kind;
 mod kubeconfig;
 mod list;
 mod managed;
@@ -33,6 +33,7 @@ mod names;
 mod namespaces;
 mod negotiate;
 mod object;
+mod objects;
 mod patch;
 mod protobuf;
 mod query;

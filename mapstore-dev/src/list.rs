@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Body, Page};
 use crate::gostr;
-use crate::object::ConfigMap;
+use crate::kind::Kind;
+use crate::object::Object;
 use crate::query::{self, Query};
 use crate::request::{Request, selected_name};
 use crate::selector::Selector;
@@ -19,22 +20,22 @@ use crate::status::Status;
 /// The version of the tokens.
 const VERSION: &str = "meta.k8s.io/v1";
 
-pub fn list(state: &State, request: &Request) -> Result<Answer, Status> {
-    let page = of(state, request)?;
+pub fn list(state: &State, request: &Request, kind: Kind) -> Result<Answer, Status> {
+    let page = of(state, request, kind)?;
     Ok(Answer { code: 200, body: Body::List(page) })
 }
 
 /// What a list request selects.
-pub fn of(state: &State, request: &Request) -> Result<Page, Status> {
+pub fn of(state: &State, request: &Request, kind: Kind) -> Result<Page, Status> {
     let query = &request.query;
     query::check_list(query)?;
     let selector = Selector::of(query)?;
     let (when, start) = When::of(query)?;
     let (revision, all) = when.objects(state, &start)?;
     let namespace = &request.target.namespace;
-    let mut rest: Vec<(String, Arc<ConfigMap>)> = all
+    let mut rest: Vec<(String, Arc<Object>)> = all
         .into_iter()
-        .filter(|cm| namespace.is_empty() || cm.metadata.namespace == *namespace)
+        .filter(|cm| cm.kind == kind && (namespace.is_empty() || cm.metadata.namespace == *namespace))
         .map(|cm| (key(&cm, namespace), cm))
         .filter(|(key, _)| *key >= start)
         .collect();
@@ -43,7 +44,7 @@ pub fn of(state: &State, request: &Request) -> Result<Page, Status> {
     if let Some(name) = one(query) {
         rest.retain(|(_, cm)| cm.metadata.name == name);
     }
-    Ok(page(rest, &selector, limit(query), revision))
+    Ok(Page { kind, ..page(rest, &selector, limit(query), revision) })
 }
 
 /// The name of the one object that is asked for.
@@ -52,7 +53,7 @@ fn one(query: &Query) -> Option<&str> {
 }
 
 /// Where an object stands among those of its list, as etcd sorts them.
-fn key(cm: &ConfigMap, namespace: &str) -> String {
+fn key(cm: &Object, namespace: &str) -> String {
     let meta = &cm.metadata;
     if namespace.is_empty() {
         format!("/{}/{}", meta.namespace, meta.name)
@@ -67,8 +68,9 @@ fn limit(query: &Query) -> usize {
     limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0)
 }
 
-fn page(rest: Vec<(String, Arc<ConfigMap>)>, selector: &Selector, limit: usize, revision: u64) -> Page {
-    let mut page = Page { items: Vec::new(), revision, proceed: String::new(), remaining: None };
+fn page(rest: Vec<(String, Arc<Object>)>, selector: &Selector, limit: usize, revision: u64) -> Page {
+    let mut page =
+        Page { kind: Kind::default(), items: Vec::new(), revision, proceed: String::new(), remaining: None };
     let total = rest.len();
     for (looked_at, (key, cm)) in rest.into_iter().enumerate() {
         if !selector.matches(&cm.metadata) {
@@ -124,7 +126,7 @@ impl When {
         Ok((when, String::new()))
     }
 
-    fn objects(&self, state: &State, start: &str) -> Result<(u64, Vec<Arc<ConfigMap>>), Status> {
+    fn objects(&self, state: &State, start: &str) -> Result<(u64, Vec<Arc<Object>>), Status> {
         let current = state.revision();
         let (asked, waits) = match *self {
             When::Now(revision) => (revision, Some(1)),
@@ -132,9 +134,9 @@ impl When {
         };
         reached(state, asked, waits)?;
         if matches!(self, When::Now(_) | When::Stored(_)) {
-            return Ok((current, state.config_maps("").cloned().collect()));
+            return Ok((current, state.everything()));
         }
-        match (state.config_maps_at(asked), self) {
+        match (state.objects_at(asked), self) {
             (Some(objects), _) => Ok((asked, objects.into_values().collect())),
             (None, When::Continued(_)) => Err(too_old_to_continue(start)),
             (None, _) => Err(Status::expired("The resourceVersion for the provided list is too old.")),

@@ -1,12 +1,12 @@
 //! managedFields: who wrote which field. The twin of apimachinery's
 //! util/managedfields for writes that aren't server-side apply, over the
-//! fields a ConfigMap has. Pure but for the time, which the caller gives.
+//! fields that our kinds have. Pure but for the time, which the caller gives.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::object::{ConfigMap, ManagedFieldsEntry, OwnerReference};
+use crate::object::{ManagedFieldsEntry, Object, OwnerReference};
 
 /// More than this many Update entries, and the oldest become one (fieldmanager.go).
 const MAX_UPDATERS: usize = 10;
@@ -83,6 +83,7 @@ enum Leaf<'a> {
     /// A map or list is there, whatever it holds.
     Container,
     Bool(bool),
+    Number(i64),
     Text(&'a str),
     Bytes(&'a [u8]),
     Owner(&'a OwnerReference),
@@ -90,11 +91,31 @@ enum Leaf<'a> {
 
 /// Every field of an object with its value. What stripmeta.go takes out of
 /// every set isn't listed to begin with.
-fn fields_of(cm: &ConfigMap) -> BTreeMap<Vec<String>, Leaf<'_>> {
+fn fields_of(cm: &Object) -> BTreeMap<Vec<String>, Leaf<'_>> {
     let mut out = BTreeMap::new();
     let mut put = |path: &[&str], value| {
         out.insert(path.iter().map(|s| s.to_string()).collect(), value);
     };
+    let spec = &cm.spec;
+    for (name, text) in [
+        ("f:holderIdentity", &spec.holder_identity),
+        ("f:acquireTime", &spec.acquire_time),
+        ("f:renewTime", &spec.renew_time),
+        ("f:strategy", &spec.strategy),
+        ("f:preferredHolder", &spec.preferred_holder),
+    ] {
+        if let Some(text) = text {
+            put(&["f:spec", name], Leaf::Text(text));
+        }
+    }
+    for (name, number) in [
+        ("f:leaseDurationSeconds", spec.lease_duration_seconds),
+        ("f:leaseTransitions", spec.lease_transitions),
+    ] {
+        if let Some(number) = number {
+            put(&["f:spec", name], Leaf::Number(number));
+        }
+    }
     if let Some(immutable) = cm.immutable {
         put(&["f:immutable"], Leaf::Bool(immutable));
     }
@@ -138,7 +159,7 @@ fn fields_of(cm: &ConfigMap) -> BTreeMap<Vec<String>, Leaf<'_>> {
 }
 
 /// What changed from one object to the next: written (added or modified) and removed.
-fn compare(old: &ConfigMap, new: &ConfigMap) -> (Fields, Fields) {
+fn compare(old: &Object, new: &Object) -> (Fields, Fields) {
     let (old, new) = (fields_of(old), fields_of(new));
     let (mut written, mut removed) = (Fields::default(), Fields::default());
     fn path(p: &[String]) -> Vec<&str> {
@@ -188,7 +209,7 @@ fn is_reset(entries: &Option<Vec<ManagedFieldsEntry>>) -> bool {
 
 /// Sets `new`'s managedFields for a write by `manager`. `old` is the stored
 /// object, None when `new` is created.
-pub fn update(new: &mut ConfigMap, old: Option<&ConfigMap>, manager: &str, now: &str) {
+pub fn update(new: &mut Object, old: Option<&Object>, manager: &str, now: &str) {
     let given = new.metadata.managed_fields.take();
     let live = || {
         let entries = old.and_then(|o| o.metadata.managed_fields.clone()).unwrap_or_default();
@@ -203,7 +224,7 @@ pub fn update(new: &mut ConfigMap, old: Option<&ConfigMap>, manager: &str, now: 
     if managed.is_empty() && old.is_some() {
         return;
     }
-    let empty = ConfigMap::default();
+    let empty = Object::default();
     let (written, removed) = compare(old.unwrap_or(&empty), new);
     for m in &mut managed {
         m.fields.subtract(&written);
@@ -212,16 +233,19 @@ pub fn update(new: &mut ConfigMap, old: Option<&ConfigMap>, manager: &str, now: 
     managed.retain(|m| !m.fields.is_empty());
     if !written.is_empty() {
         let manager = if manager.is_empty() { "unknown" } else { manager };
-        record(&mut managed, manager, written, now);
+        record(&mut managed, manager, new.kind.api_version(), written, now);
     }
     cap(&mut managed);
     new.metadata.managed_fields = encode(managed);
 }
 
-fn record(managed: &mut Vec<Managed>, manager: &str, written: Fields, now: &str) {
+fn record(managed: &mut Vec<Managed>, manager: &str, version: &str, written: Fields, now: &str) {
     let mine = |m: &&mut Managed| {
         let e = &m.entry;
-        e.manager == manager && e.operation == "Update" && e.api_version == "v1" && e.subresource.is_empty()
+        e.manager == manager
+            && e.operation == "Update"
+            && e.api_version == version
+            && e.subresource.is_empty()
     };
     if let Some(m) = managed.iter_mut().find(mine) {
         m.fields.union(&written);
@@ -231,7 +255,7 @@ fn record(managed: &mut Vec<Managed>, manager: &str, written: Fields, now: &str)
     let entry = ManagedFieldsEntry {
         manager: manager.into(),
         operation: "Update".into(),
-        api_version: "v1".into(),
+        api_version: version.into(),
         time: Some(now.into()),
         fields_type: "FieldsV1".into(),
         ..ManagedFieldsEntry::default()
@@ -278,7 +302,7 @@ fn encode(mut managed: Vec<Managed>) -> Option<Vec<ManagedFieldsEntry>> {
 
 /// If nothing but times changed, the old times stay, so that an equal write
 /// makes no revision (IgnoreManagedFieldsTimestampsTransformer).
-pub fn keep_times(new: &mut ConfigMap, old: &ConfigMap) {
+pub fn keep_times(new: &mut Object, old: &Object) {
     let timeless = |entries: &Option<Vec<ManagedFieldsEntry>>| -> Vec<ManagedFieldsEntry> {
         let entries = entries.iter().flatten();
         entries.map(|e| ManagedFieldsEntry { time: None, ..e.clone() }).collect()
@@ -292,12 +316,12 @@ pub fn keep_times(new: &mut ConfigMap, old: &ConfigMap) {
 mod tests {
     use super::*;
 
-    fn cm(pairs: &[(&str, &str)]) -> ConfigMap {
+    fn cm(pairs: &[(&str, &str)]) -> Object {
         let data = pairs.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-        ConfigMap { data, ..ConfigMap::default() }
+        Object { data, ..Object::default() }
     }
 
-    fn entries(cm: &ConfigMap) -> Vec<(String, Value)> {
+    fn entries(cm: &Object) -> Vec<(String, Value)> {
         let entries = cm.metadata.managed_fields.iter().flatten();
         entries.map(|e| (e.manager.clone(), e.fields_v1.clone().unwrap())).collect()
     }

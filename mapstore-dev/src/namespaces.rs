@@ -118,9 +118,9 @@ pub fn delete(state: &mut State, request: &Request) -> Answered {
         return Err(Status::forbidden("namespaces", &name, why));
     }
     let answered = terminate(state, &name, false)?;
-    let doomed: Vec<_> = state.config_maps(&name).cloned().collect();
+    let doomed: Vec<_> = state.all_in(&name).cloned().collect();
     for cm in doomed.iter().filter(|cm| cm.metadata.finalizers.is_empty()) {
-        state.remove(&name, &cm.metadata.name);
+        state.remove(cm.kind, &name, &cm.metadata.name);
     }
     state.reap(&name);
     Ok(Answer::json(200, answered))

@@ -8,6 +8,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use crate::kind::Kind;
+
 pub type Strings = BTreeMap<String, String>;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -85,11 +87,34 @@ pub struct ManagedFieldsEntry {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct ConfigMap {
+pub struct Object {
+    pub kind: Kind,
     pub metadata: ObjectMeta,
+    // A ConfigMap's.
     pub immutable: Option<bool>,
     pub data: Strings,
     pub binary_data: BTreeMap<String, Vec<u8>>,
+    // A Lease's.
+    pub spec: LeaseSpec,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder_identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_duration_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acquire_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_transitions: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preferred_holder: Option<String>,
 }
 
 struct Base64<'a>(&'a BTreeMap<String, Vec<u8>>);
@@ -104,10 +129,13 @@ impl Serialize for Base64<'_> {
     }
 }
 
-impl ConfigMap {
+impl Object {
     /// The fields after kind and apiVersion, which list items leave out.
     fn fields<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("metadata", &self.metadata)?;
+        if self.kind.is_lease() {
+            return map.serialize_entry("spec", &self.spec);
+        }
         if let Some(immutable) = self.immutable {
             map.serialize_entry("immutable", &immutable)?;
         }
@@ -126,18 +154,18 @@ impl ConfigMap {
     }
 }
 
-impl Serialize for ConfigMap {
+impl Serialize for Object {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         let mut map = s.serialize_map(None)?;
-        map.serialize_entry("kind", "ConfigMap")?;
-        map.serialize_entry("apiVersion", "v1")?;
+        map.serialize_entry("kind", self.kind.name())?;
+        map.serialize_entry("apiVersion", self.kind.api_version())?;
         self.fields(&mut map)?;
         map.end()
     }
 }
 
 /// A ConfigMap inside a ConfigMapList: without its kind and apiVersion.
-pub struct Item<'a>(pub &'a ConfigMap);
+pub struct Item<'a>(pub &'a Object);
 
 impl Serialize for Item<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -153,7 +181,7 @@ mod tests {
 
     #[test]
     fn written_in_the_wires_order() {
-        let mut cm = ConfigMap::default();
+        let mut cm = Object::default();
         cm.metadata.name = "x".into();
         cm.data.insert("a".into(), "1".into());
         cm.binary_data.insert("b".into(), vec![0xff, 0]);

@@ -9,8 +9,9 @@ use crate::field::FieldError;
 use crate::gostr;
 use crate::json::{self, Document};
 use crate::jsonpatch;
+use crate::kind::Kind;
 use crate::negotiate::{Encoding, PatchType};
-use crate::object::ConfigMap;
+use crate::object::Object;
 use crate::protobuf;
 use crate::status::Status;
 use crate::strategic;
@@ -27,7 +28,7 @@ pub enum FieldValidation {
 /// An object and the warnings its reading gave.
 #[derive(Debug)]
 pub struct Wanted {
-    pub object: ConfigMap,
+    pub object: Object,
     pub warnings: Vec<String>,
 }
 
@@ -42,25 +43,34 @@ pub fn document(body: &[u8], encoding: Encoding) -> Result<Document, String> {
 }
 
 /// Reads the object of a POST or PUT.
-pub fn whole(body: &[u8], encoding: Encoding, validation: FieldValidation) -> Result<Wanted, Status> {
+pub fn whole(
+    body: &[u8],
+    encoding: Encoding,
+    wanted: Kind,
+    validation: FieldValidation,
+) -> Result<Wanted, Status> {
     let unrecognized = |error: String| {
         let summary = summarize(body);
         Status::bad_request(format!(
-            "the object provided is unrecognized (must be of type ConfigMap): {error} ({summary})"
+            "the object provided is unrecognized (must be of type {}): {error} ({summary})",
+            wanted.name()
         ))
     };
     let document = document(body, encoding).map_err(unrecognized)?;
     let (api_version, kind) = type_of(&document.value).map_err(unrecognized)?;
-    let version = if api_version.is_empty() { "v1" } else { &api_version };
-    let kind = if kind.is_empty() { "ConfigMap" } else { &kind };
+    let version = if api_version.is_empty() { wanted.api_version() } else { &api_version };
+    let kind = if kind.is_empty() { wanted.name() } else { &kind };
     let refuse = |error: String| {
         let version = gostr::quote(version.rsplit('/').next().unwrap_or_default());
-        Status::bad_request(format!("{kind} in version {version} cannot be handled as a ConfigMap: {error}"))
+        Status::bad_request(format!(
+            "{kind} in version {version} cannot be handled as a {}: {error}",
+            wanted.name()
+        ))
     };
-    if (version, kind) != ("v1", "ConfigMap") {
-        return Err(refuse(unusable(version, kind)));
+    if (version, kind) != (wanted.api_version(), wanted.name()) {
+        return Err(refuse(unusable(wanted, version, kind)));
     }
-    let decoded = decode::config_map(&document.value, Flavour::Json).map_err(refuse)?;
+    let decoded = decode::object(&document.value, wanted, Flavour::Json).map_err(refuse)?;
     let strict = complaints(&document.duplicates, &decoded.unknown);
     let warnings = judge(strict, validation).map_err(refuse)?;
     Ok(Wanted { object: decoded.object, warnings })
@@ -89,10 +99,11 @@ fn type_of(value: &Value) -> Result<(String, String), String> {
 }
 
 /// What the decoder says of an object that isn't a ConfigMap.
-fn unusable(version: &str, kind: &str) -> String {
+fn unusable(wanted: Kind, version: &str, kind: &str) -> String {
     // A kind the real server has.
-    if version == "v1" && matches!(kind, "Secret" | "Pod" | "Namespace" | "Service") {
-        return format!("converting (v1.{kind}) to (core.ConfigMap): unknown conversion");
+    let known = matches!(kind, "ConfigMap" | "Secret" | "Pod" | "Namespace" | "Service");
+    if version == "v1" && known || (version, kind) == (Kind::Lease.api_version(), "Lease") {
+        return format!("converting (v1.{kind}) to ({}): unknown conversion", wanted.internal());
     }
     unregistered(version, kind)
 }
@@ -141,7 +152,7 @@ fn judge(strict: Vec<String>, validation: FieldValidation) -> Result<Vec<String>
 pub fn apply(
     kind: PatchType,
     patch: &[u8],
-    current: &ConfigMap,
+    current: &Object,
     validation: FieldValidation,
 ) -> Result<Wanted, Status> {
     match kind {
@@ -164,7 +175,7 @@ fn invalid(printed: &str, error: &str) -> Status {
     Status::invalid("", "", "", &[FieldError::invalid_str("patch", printed, error)])
 }
 
-fn json_patch(patch: &[u8], current: &ConfigMap, v: FieldValidation) -> Result<Wanted, Status> {
+fn json_patch(patch: &[u8], current: &Object, v: FieldValidation) -> Result<Wanted, Status> {
     let document = read(patch, v, "")?;
     let operations = match document.value {
         Value::Array(operations) => operations,
@@ -190,7 +201,7 @@ fn json_patch(patch: &[u8], current: &ConfigMap, v: FieldValidation) -> Result<W
     }
     let mut value = current.to_value();
     jsonpatch::apply(&mut value, &operations).map_err(|_| Status::unprocessable())?;
-    finish_json(value, strict, v)
+    finish_json(value, current.kind, strict, v)
 }
 
 /// The fields of one operation that have the wrong type (an error) or no
@@ -220,7 +231,7 @@ fn operation_fields(i: usize, op: &Value) -> Result<Vec<String>, Status> {
     Ok(unknown.map(|k| format!("unknown field {}", gostr::quote(&format!("[{i}].{k}")))).collect())
 }
 
-fn merge_patch(patch: &[u8], current: &ConfigMap, v: FieldValidation) -> Result<Wanted, Status> {
+fn merge_patch(patch: &[u8], current: &Object, v: FieldValidation) -> Result<Wanted, Status> {
     const BAD: &str = "Invalid JSON Patch";
     let document = read(patch, v, BAD)?;
     let patch = match document.value {
@@ -234,24 +245,29 @@ fn merge_patch(patch: &[u8], current: &ConfigMap, v: FieldValidation) -> Result<
         }
     };
     let Value::Object(mut merged) = current.to_value() else {
-        return Err(Status::internal("a ConfigMap is an object"));
+        return Err(Status::internal("it is an object"));
     };
     jsonpatch::merge(&mut merged, patch);
-    finish_json(Value::Object(merged), complaints(&document.duplicates, &[]), v)
+    finish_json(Value::Object(merged), current.kind, complaints(&document.duplicates, &[]), v)
 }
 
 /// jsonPatcher.applyPatchToCurrentObject: decode what the patch made.
-fn finish_json(value: Value, mut strict: Vec<String>, v: FieldValidation) -> Result<Wanted, Status> {
+fn finish_json(
+    value: Value,
+    wanted: Kind,
+    mut strict: Vec<String>,
+    v: FieldValidation,
+) -> Result<Wanted, Status> {
     let refuse = |error: &str| invalid(&value.to_string(), error);
     let (version, kind) = type_of(&value).map_err(|e| refuse(&e))?;
     if version.is_empty() {
-        return versionless(&value, strict, v).map_err(|e| refuse(&e));
+        return versionless(&value, wanted, strict, v).map_err(|e| refuse(&e));
     }
-    let kind = if kind.is_empty() { "ConfigMap" } else { &kind };
-    if (version.as_str(), kind) != ("v1", "ConfigMap") {
-        return Err(refuse(&unusable(&version, kind)));
+    let kind = if kind.is_empty() { wanted.name() } else { &kind };
+    if (version.as_str(), kind) != (wanted.api_version(), wanted.name()) {
+        return Err(refuse(&unusable(wanted, &version, kind)));
     }
-    let decoded = decode::config_map(&value, Flavour::Json).map_err(|e| refuse(&e))?;
+    let decoded = decode::object(&value, wanted, Flavour::Json).map_err(|e| refuse(&e))?;
     strict.extend(complaints(&[], &decoded.unknown));
     let warnings = judge(strict, v).map_err(|e| refuse(&e))?;
     Ok(Wanted { object: decoded.object, warnings })
@@ -259,14 +275,19 @@ fn finish_json(value: Value, mut strict: Vec<String>, v: FieldValidation) -> Res
 
 /// A patch that took the apiVersion away: the real server then reads the
 /// object as its internal type, which shares no field names with the wire.
-fn versionless(value: &Value, mut strict: Vec<String>, v: FieldValidation) -> Result<Wanted, String> {
+fn versionless(
+    value: &Value,
+    kind: Kind,
+    mut strict: Vec<String>,
+    v: FieldValidation,
+) -> Result<Wanted, String> {
     let keys = value.as_object().into_iter().flat_map(|map| map.keys());
     let unknown: Vec<_> = keys.filter(|k| *k != "kind" && *k != "apiVersion").cloned().collect();
     strict.extend(complaints(&[], &unknown));
-    Ok(Wanted { object: ConfigMap::default(), warnings: judge(strict, v)? })
+    Ok(Wanted { object: Object { kind, ..Object::default() }, warnings: judge(strict, v)? })
 }
 
-fn strategic_patch(patch: &[u8], current: &ConfigMap, v: FieldValidation) -> Result<Wanted, Status> {
+fn strategic_patch(patch: &[u8], current: &Object, v: FieldValidation) -> Result<Wanted, Status> {
     let document = json::parse(patch).map_err(|e| Status::bad_request(e.to_string()))?;
     let printed = gostr::value(&document.value);
     let patch = match document.value {
@@ -280,13 +301,13 @@ fn strategic_patch(patch: &[u8], current: &ConfigMap, v: FieldValidation) -> Res
         }
     };
     let Value::Object(original) = current.to_value() else {
-        return Err(Status::internal("a ConfigMap is an object"));
+        return Err(Status::internal("it is an object"));
     };
     let merged = strategic::merge(original, patch).map_err(|e| match e {
         strategic::Refused::BadRequest(text) => Status::bad_request(text),
         strategic::Refused::Internal(text) => Status::internal(text),
     })?;
-    let decoded = decode::config_map(&Value::Object(merged), Flavour::Unstructured)
+    let decoded = decode::object(&Value::Object(merged), current.kind, Flavour::Unstructured)
         .map_err(|e| invalid(&printed, &e))?;
     let mut unknown = decoded.unknown;
     unknown.sort();
@@ -302,13 +323,14 @@ mod tests {
     const WARN: FieldValidation = FieldValidation::Warn;
 
     fn refused(kind: PatchType, patch: &str) -> (u16, String) {
-        let status = apply(kind, patch.as_bytes(), &ConfigMap::default(), WARN).unwrap_err();
+        let status = apply(kind, patch.as_bytes(), &Object::default(), WARN).unwrap_err();
         (status.code, status.message)
     }
 
     #[test]
     fn malformed_bodies() {
-        let text = |body: &str| whole(body.as_bytes(), Encoding::Json, WARN).unwrap_err().message;
+        let text =
+            |body: &str| whole(body.as_bytes(), Encoding::Json, Kind::ConfigMap, WARN).unwrap_err().message;
         assert_eq!(
             text("{nope"),
             "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: invalid character 'n' looking for beginning of object key string ({nope)"
@@ -325,11 +347,14 @@ mod tests {
     #[test]
     fn unknown_fields_warn_or_refuse() {
         let body = br#"{"foo":1,"data":{"a":"1","a":"2"}}"#;
-        let read = whole(body, Encoding::Json, WARN).unwrap();
+        let read = whole(body, Encoding::Json, Kind::ConfigMap, WARN).unwrap();
         assert_eq!(read.warnings, ["duplicate field \"data.a\"", "unknown field \"foo\""]);
         assert_eq!(read.object.data["a"], "2");
-        assert_eq!(whole(body, Encoding::Json, FieldValidation::Ignore).unwrap().warnings.len(), 0);
-        let refused = whole(body, Encoding::Json, FieldValidation::Strict).unwrap_err();
+        assert_eq!(
+            whole(body, Encoding::Json, Kind::ConfigMap, FieldValidation::Ignore).unwrap().warnings.len(),
+            0
+        );
+        let refused = whole(body, Encoding::Json, Kind::ConfigMap, FieldValidation::Strict).unwrap_err();
         assert!(
             refused
                 .message

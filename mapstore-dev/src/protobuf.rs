@@ -21,6 +21,11 @@ enum Type {
     BytesEntry,
     /// Seconds and nanoseconds.
     Time,
+    /// The same, written with six digits.
+    MicroTime,
+    /// Text and numbers behind pointers: there, even if empty or 0.
+    TextPointer,
+    NumberPointer,
     /// A message around JSON.
     Json,
 }
@@ -67,6 +72,17 @@ const CONFIG_MAP: &[Field] = &[
     (3, "binaryData", Type::BytesEntry, true),
     (4, "immutable", Type::Bool, false),
 ];
+const LEASE_SPEC: &[Field] = &[
+    (1, "holderIdentity", Type::TextPointer, false),
+    (2, "leaseDurationSeconds", Type::NumberPointer, false),
+    (3, "acquireTime", Type::MicroTime, false),
+    (4, "renewTime", Type::MicroTime, false),
+    (5, "leaseTransitions", Type::NumberPointer, false),
+    (6, "strategy", Type::TextPointer, false),
+    (7, "preferredHolder", Type::TextPointer, false),
+];
+const LEASE: &[Field] =
+    &[(1, "metadata", Type::Message(META), false), (2, "spec", Type::Message(LEASE_SPEC), false)];
 const NAMESPACE: &[Field] = &[
     (1, "metadata", Type::Message(META), false),
     (2, "spec", Type::Message(&[(1, "finalizers", Type::Text, true)]), false),
@@ -94,6 +110,7 @@ pub fn to_json(body: &[u8]) -> Result<Value, String> {
     }
     let schema = match header.get("kind").and_then(Value::as_str) {
         Some("ConfigMap") => CONFIG_MAP,
+        Some("Lease") => LEASE,
         Some("Namespace") => NAMESPACE,
         Some("DeleteOptions") => DELETE_OPTIONS,
         _ => &[],
@@ -205,12 +222,27 @@ fn scalar(kind: Type, payload: Payload<'_>, depth: usize) -> Result<Option<Value
             Ok((1, Payload::Number(n))) => Some(json!(crate::gostr::rfc3339(n as i64))),
             _ => None,
         }),
+        (Type::MicroTime, Payload::Bytes(b)) => Some(json!(micro_time(b)?)),
+        (Type::TextPointer, Payload::Bytes(b)) => Some(json!(String::from_utf8_lossy(b))),
+        (Type::NumberPointer, Payload::Number(n)) => Some(json!(n as i64)),
         (Type::Json, Payload::Bytes(b)) => Wire(b).find_map(|f| match f {
             Ok((1, Payload::Bytes(raw))) => crate::json::parse(raw).ok().map(|d| d.value),
             _ => None,
         }),
         _ => return Err("proto: wrong wireType".into()),
     })
+}
+
+fn micro_time(bytes: &[u8]) -> Result<String, String> {
+    let (mut seconds, mut nanos) = (0, 0);
+    for field in Wire(bytes) {
+        match field? {
+            (1, Payload::Number(n)) => seconds = n as i64,
+            (2, Payload::Number(n)) => nanos = n,
+            _ => {}
+        }
+    }
+    Ok(crate::gostr::rfc3339(seconds).replace('Z', &format!(".{:06}Z", nanos / 1000 % 1_000_000)))
 }
 
 fn map_entry(entry: &[u8], binary: bool) -> Result<(String, Value), String> {
@@ -253,6 +285,21 @@ mod tests {
             "data": {"k": "v"}, "binaryData": {"k": "/w=="},
         });
         assert_eq!(to_json(&body()), Ok(want));
+    }
+
+    #[test]
+    fn a_lease() {
+        let time = [vec![1 << 3, 5], vec![2 << 3, 0xe8, 7]].concat();
+        let spec = [field(1, b""), vec![2 << 3, 15], field(4, &time), vec![5 << 3, 0]].concat();
+        let object = [field(1, &field(1, b"x")), field(2, &spec)].concat();
+        let header = [field(1, b"coordination.k8s.io/v1"), field(2, b"Lease")].concat();
+        let body = [MAGIC, &field(1, &header), &field(2, &object)].concat();
+        let want = json!({
+            "kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": {"name": "x"},
+            "spec": {"holderIdentity": "", "leaseDurationSeconds": 15, "leaseTransitions": 0,
+                "renewTime": "1970-01-01T00:00:05.000001Z"},
+        });
+        assert_eq!(to_json(&body), Ok(want));
     }
 
     #[test]

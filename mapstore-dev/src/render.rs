@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::answer::{Answer, Body, Page};
 use crate::gostr;
+use crate::kind::Kind;
 use crate::negotiate::Form;
-use crate::object::{ConfigMap, Item, ObjectMeta};
+use crate::object::{Item, Object, ObjectMeta};
 use crate::query::Query;
 use crate::request::Request;
 use crate::status::Status;
@@ -32,8 +33,8 @@ impl Rendered {
 const JSON: &str = "application/json";
 
 #[derive(Serialize)]
-struct List<T> {
-    kind: &'static str,
+struct List<'a, T> {
+    kind: &'a str,
     #[serde(rename = "apiVersion")]
     api_version: String,
     metadata: Value,
@@ -48,7 +49,7 @@ struct Partial<'a> {
     metadata: &'a ObjectMeta,
 }
 
-fn partial<'a>(cm: &'a ConfigMap, api_version: &'a str) -> Partial<'a> {
+fn partial<'a>(cm: &'a Object, api_version: &'a str) -> Partial<'a> {
     Partial { kind: "PartialObjectMetadata", api_version, metadata: &cm.metadata }
 }
 
@@ -109,29 +110,32 @@ pub fn answer(answer: Answer, form: &Form, request: &Request) -> Rendered {
     rendered(answer.code, body)
 }
 
-fn object(cm: &ConfigMap, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>, Status> {
+fn object(cm: &Object, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>, Status> {
     Ok(match form {
         Form::Whole => json(cm, pretty),
         Form::Partial(v) => json(&partial(cm, &format!("meta.k8s.io/{v}")), pretty),
         Form::PartialList(_) => {
-            let text = "you requested PartialObjectMetadataList, but the requested object is not a list (*core.ConfigMap)";
-            return Err(Status::not_acceptable(text.into(), None));
+            let text = format!(
+                "you requested PartialObjectMetadataList, but the requested object is not a list (*{})",
+                cm.kind.internal()
+            );
+            return Err(Status::not_acceptable(text, None));
         }
         Form::Table(v) => {
             let metadata = json!({"resourceVersion": cm.metadata.resource_version});
-            json(&table(&[cm], v, metadata, query)?, pretty)
+            json(&table(cm.kind, &[cm], v, metadata, query)?, pretty)
         }
     })
 }
 
 /// An object inside a watch event.
-pub fn event_object(cm: &ConfigMap, form: &Form, query: &Query) -> Result<Value, Status> {
+pub fn event_object(cm: &Object, form: &Form, query: &Query) -> Result<Value, Status> {
     let bytes = object(cm, form, query, false)?;
     serde_json::from_slice(&bytes).map_err(|e| Status::internal(e.to_string()))
 }
 
 fn list(page: &Page, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>, Status> {
-    let items: Vec<&ConfigMap> = page.items.iter().map(|item| &**item).collect();
+    let items: Vec<&Object> = page.items.iter().map(|item| &**item).collect();
     let mut metadata = json!({"resourceVersion": page.revision.to_string()});
     if !page.proceed.is_empty() {
         metadata["continue"] = json!(page.proceed);
@@ -142,7 +146,8 @@ fn list(page: &Page, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>
     Ok(match form {
         Form::Whole => {
             let items: Vec<_> = items.iter().map(|cm| Item(cm)).collect();
-            json(&List { kind: "ConfigMapList", api_version: "v1".into(), metadata, items }, pretty)
+            let kind = format!("{}List", page.kind.name());
+            json(&List { kind: &kind, api_version: page.kind.api_version().into(), metadata, items }, pretty)
         }
         Form::PartialList(v) => {
             let api_version = format!("meta.k8s.io/{v}");
@@ -153,18 +158,21 @@ fn list(page: &Page, form: &Form, query: &Query, pretty: bool) -> Result<Vec<u8>
             json(&List { kind, api_version: api_version.clone(), metadata, items }, pretty)
         }
         Form::Partial(_) => {
-            let text = "you requested PartialObjectMetadata, but the requested object is a list (*core.ConfigMapList)";
-            return Err(Status::not_acceptable(text.into(), None));
+            let text = format!(
+                "you requested PartialObjectMetadata, but the requested object is a list (*{}List)",
+                page.kind.internal()
+            );
+            return Err(Status::not_acceptable(text, None));
         }
-        Form::Table(v) => json(&table(&items, v, metadata, query)?, pretty),
+        Form::Table(v) => json(&table(page.kind, &items, v, metadata, query)?, pretty),
     })
 }
 
 /// metav1.Table with the columns kubectl prints (pkg/printers/internalversion).
-fn table(items: &[&ConfigMap], v: &str, metadata: Value, query: &Query) -> Result<Value, Status> {
+fn table(kind: Kind, items: &[&Object], v: &str, metadata: Value, query: &Query) -> Result<Value, Status> {
     let include = query.get("includeObject").unwrap_or("Metadata");
     let api_version = format!("meta.k8s.io/{v}");
-    let row = |cm: &&ConfigMap| -> Result<Value, Status> {
+    let row = |cm: &&Object| -> Result<Value, Status> {
         let object = match include {
             "" | "Metadata" => json!(partial(cm, &api_version)),
             "Object" => json!(cm),
@@ -176,9 +184,12 @@ fn table(items: &[&ConfigMap], v: &str, metadata: Value, query: &Query) -> Resul
                 )));
             }
         };
-        let count = cm.data.len() + cm.binary_data.len();
+        let second = match kind {
+            Kind::ConfigMap => json!(cm.data.len() + cm.binary_data.len()),
+            Kind::Lease => json!(cm.spec.holder_identity.as_deref().unwrap_or_default()),
+        };
         let age = age(&cm.metadata.creation_timestamp);
-        Ok(json!({"cells": [cm.metadata.name, count, age], "object": object}))
+        Ok(json!({"cells": [cm.metadata.name, second, age], "object": object}))
     };
     let rows = items.iter().map(row).collect::<Result<Vec<_>, _>>()?;
     let column = |name: &str, format: &str, description: &str| json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0});
@@ -186,8 +197,11 @@ fn table(items: &[&ConfigMap], v: &str, metadata: Value, query: &Query) -> Resul
         "kind": "Table", "apiVersion": api_version,
         "metadata": metadata,
         "columnDefinitions": [
-            column("Name", "name", "The ConfigMap's name."),
-            column("Data", "", "How many keys it has."),
+            column("Name", "name", "The object's name."),
+            match kind {
+                Kind::ConfigMap => column("Data", "", "How many keys it has."),
+                Kind::Lease => column("Holder", "", "Who holds it."),
+            },
             column("Age", "", "How long it has existed."),
         ],
         "rows": rows,

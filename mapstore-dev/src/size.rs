@@ -1,7 +1,7 @@
 //! How large the request is that etcd would get: the real server's limit on
 //! objects with many keys. Protobuf sizes only, nothing is encoded. Pure.
 
-use crate::object::{ConfigMap, ManagedFieldsEntry, ObjectMeta, OwnerReference};
+use crate::object::{ManagedFieldsEntry, Object, ObjectMeta, OwnerReference};
 
 /// etcd's default --max-request-bytes (server/embed/config.go).
 const ETCD_REQUEST: usize = 1_572_864;
@@ -10,9 +10,12 @@ const CLIENT_MESSAGE: usize = 2 * 1024 * 1024;
 
 /// etcd's refusal of this object, if it has one. `revision` is the stored
 /// object's, None for a new one.
-pub fn refusal(cm: &ConfigMap, revision: Option<u64>) -> Option<String> {
+pub fn refusal(cm: &Object, revision: Option<u64>) -> Option<String> {
     let value = stored(cm);
-    let key = "/registry/configmaps//".len() + cm.metadata.namespace.len() + cm.metadata.name.len();
+    let key = "/registry///".len()
+        + cm.kind.resource().len()
+        + cm.metadata.namespace.len()
+        + cm.metadata.name.len();
     let txn = transaction(key, value, revision);
     if txn > CLIENT_MESSAGE {
         return Some(format!(
@@ -35,8 +38,8 @@ fn transaction(key: usize, value: usize, revision: Option<u64>) -> usize {
 }
 
 /// The stored value: a magic number and runtime.Unknown{TypeMeta, raw, "", ""}.
-fn stored(cm: &ConfigMap) -> usize {
-    let type_meta = bytes("v1".len()) + bytes("ConfigMap".len());
+fn stored(cm: &Object) -> usize {
+    let type_meta = bytes(cm.kind.api_version().len()) + bytes(cm.kind.name().len());
     4 + bytes(type_meta) + bytes(object(cm)) + 2 * bytes(0)
 }
 
@@ -59,7 +62,7 @@ fn string(s: &str) -> usize {
     bytes(s.len())
 }
 
-fn object(cm: &ConfigMap) -> usize {
+fn object(cm: &Object) -> usize {
     let data: usize = cm.data.iter().map(|(k, v)| bytes(string(k) + string(v))).sum();
     let binary: usize = cm.binary_data.iter().map(|(k, v)| bytes(string(k) + bytes(v.len()))).sum();
     bytes(meta(&cm.metadata)) + data + binary + cm.immutable.map_or(0, |_| 2)
@@ -126,7 +129,7 @@ mod tests {
     #[test]
     fn edges_are_the_real_servers() {
         let edge = |name: &str, filler: usize, revision: Option<u64>| {
-            let mut cm = ConfigMap::default();
+            let mut cm = Object::default();
             let m = &mut cm.metadata;
             (m.name, m.namespace, m.uid) = (name.into(), "default".into(), "u".repeat(36));
             m.creation_timestamp = "2026-11-23T01:50:00Z".into();
@@ -147,7 +150,7 @@ mod tests {
 
     #[test]
     fn many_small_keys_hit_etcds_limit_before_the_sum_of_values() {
-        let mut cm = ConfigMap::default();
+        let mut cm = Object::default();
         cm.metadata.name = "x".into();
         for i in 0..6_000 {
             cm.data.insert(format!("{i:0250}"), String::new());

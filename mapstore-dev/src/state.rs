@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use crate::auth::Subject;
 use crate::gostr;
 use crate::history::{Event, History, Objects};
-use crate::object::ConfigMap;
+use crate::kind::Kind;
+use crate::object::Object;
 
 /// Where revisions start: a new cluster's first user object is not number 1 either.
 const FIRST_REVISION: u64 = 200;
@@ -37,7 +38,7 @@ pub struct Namespace {
 pub struct State {
     revision: u64,
     pub namespaces: BTreeMap<String, Namespace>,
-    config_maps: Objects,
+    objects: Objects,
     /// By token.
     pub users: HashMap<String, Subject>,
     /// ConfigMaps a namespace may hold.
@@ -54,7 +55,7 @@ impl State {
         let mut state = State {
             revision: FIRST_REVISION,
             namespaces: BTreeMap::new(),
-            config_maps: BTreeMap::new(),
+            objects: BTreeMap::new(),
             users: HashMap::from([(admin_token.into(), Subject::Admin)]),
             quotas: BTreeMap::new(),
             forbidden_keys: BTreeSet::new(),
@@ -93,35 +94,44 @@ impl State {
         })
     }
 
-    pub fn config_map(&self, namespace: &str, name: &str) -> Option<&Arc<ConfigMap>> {
-        self.config_maps.get(&(namespace.to_string(), name.to_string()))
+    pub fn object(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Arc<Object>> {
+        self.objects.get(&(kind, namespace.to_string(), name.to_string()))
     }
 
-    /// The ConfigMaps of a namespace, or of all with "".
-    pub fn config_maps(&self, namespace: &str) -> impl Iterator<Item = &Arc<ConfigMap>> {
-        let all = self.config_maps.values();
-        all.filter(move |cm| namespace.is_empty() || cm.metadata.namespace == namespace)
+    /// The objects of a kind in a namespace, or in all with "".
+    pub fn objects(&self, kind: Kind, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        let all = self.objects.values().filter(move |object| object.kind == kind);
+        all.filter(move |object| namespace.is_empty() || object.metadata.namespace == namespace)
     }
 
-    /// All ConfigMaps as they were at a revision; None if that isn't known any more.
-    pub fn config_maps_at(&self, revision: u64) -> Option<Objects> {
-        self.history.at(revision, self.config_maps.clone())
+    pub fn everything(&self) -> Vec<Arc<Object>> {
+        self.objects.values().cloned().collect()
+    }
+
+    /// Everything in a namespace.
+    pub fn all_in(&self, namespace: &str) -> impl Iterator<Item = &Arc<Object>> {
+        self.objects.values().filter(move |object| object.metadata.namespace == namespace)
+    }
+
+    /// All objects as they were at a revision; None if that isn't known any more.
+    pub fn objects_at(&self, revision: u64) -> Option<Objects> {
+        self.history.at(revision, self.objects.clone())
     }
 
     /// Stores an object at a new revision.
-    pub fn store(&mut self, mut cm: ConfigMap) -> Arc<ConfigMap> {
+    pub fn store(&mut self, mut cm: Object) -> Arc<Object> {
         let revision = self.next_revision();
         cm.metadata.resource_version = revision.to_string();
         let cm = Arc::new(cm);
-        let key = (cm.metadata.namespace.clone(), cm.metadata.name.clone());
-        let before = self.config_maps.insert(key, Arc::clone(&cm));
+        let key = (cm.kind, cm.metadata.namespace.clone(), cm.metadata.name.clone());
+        let before = self.objects.insert(key, Arc::clone(&cm));
         self.tell(Event { revision, before, after: Some(Arc::clone(&cm)) });
         cm
     }
 
     /// Removes an object, at a new revision too.
-    pub fn remove(&mut self, namespace: &str, name: &str) -> Option<Arc<ConfigMap>> {
-        let removed = self.config_maps.remove(&(namespace.to_string(), name.to_string()))?;
+    pub fn remove(&mut self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        let removed = self.objects.remove(&(kind, namespace.to_string(), name.to_string()))?;
         let revision = self.next_revision();
         self.tell(Event { revision, before: Some(Arc::clone(&removed)), after: None });
         self.reap(namespace);
@@ -155,7 +165,7 @@ impl State {
         let kept = ns.terminating.is_none()
             || ns.held
             || ns.finalizers.iter().any(|f| f != "kubernetes")
-            || self.config_maps(namespace).next().is_some();
+            || self.all_in(namespace).next().is_some();
         if !kept {
             self.namespaces.remove(namespace);
             self.next_revision();

@@ -23,8 +23,10 @@ pub struct Details {
 }
 
 impl Details {
+    /// `kind` may have its group after a dot.
     pub fn of(kind: &str, name: &str) -> Self {
-        Details { kind: kind.into(), name: name.into(), ..Details::default() }
+        let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
+        Details { kind: kind.into(), group: group.into(), name: name.into(), ..Details::default() }
     }
 }
 

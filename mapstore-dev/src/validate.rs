@@ -1,4 +1,4 @@
-//! Is this ConfigMap one the API takes? The twin of ValidateConfigMap(Update)
+//! Is this object one the API takes? The twin of ValidateConfigMap(Update), ValidateLease
 //! in pkg/apis/core/validation and of apimachinery's ObjectMeta validation,
 //! errors in their order, repeated where the real server repeats them. Pure.
 
@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use crate::field::FieldError;
 use crate::gostr;
+use crate::kind::Kind;
 use crate::names;
-use crate::object::{ConfigMap, ObjectMeta, OwnerReference, Strings};
+use crate::object::{Object, ObjectMeta, OwnerReference, Strings};
 
 /// The sum of all values' lengths (core.MaxSecretSize).
 pub const MAX_VALUES: usize = 1024 * 1024;
@@ -16,19 +17,19 @@ const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 type Names = fn(&str, bool) -> Vec<String>;
 
-/// What is wrong with a new ConfigMap.
-pub fn create(cm: &ConfigMap) -> Vec<FieldError> {
-    let errors = config_map(cm);
+/// What is wrong with a new object.
+pub fn create(cm: &Object) -> Vec<FieldError> {
+    let errors = own(cm);
     if !errors.is_empty() {
         return errors;
     }
     meta(&cm.metadata, path_segment)
 }
 
-/// What is wrong with a ConfigMap that is to replace another one: first the
-/// checks common to all kinds (rest.BeforeUpdate), then those of ConfigMaps,
+/// What is wrong with an object that is to replace another one: first the
+/// checks common to all kinds (rest.BeforeUpdate), then those of its own,
 /// which hold the common ones again.
-pub fn update(new: &ConfigMap, old: &ConfigMap) -> Vec<FieldError> {
+pub fn update(new: &Object, old: &Object) -> Vec<FieldError> {
     let mut errors = meta(&new.metadata, path_segment);
     errors.extend(meta_update(&new.metadata, &old.metadata));
     errors.extend(meta_update(&new.metadata, &old.metadata));
@@ -44,11 +45,32 @@ pub fn update(new: &ConfigMap, old: &ConfigMap) -> Vec<FieldError> {
             errors.push(FieldError::forbidden("binaryData", detail));
         }
     }
-    errors.extend(config_map(new));
+    errors.extend(own(new));
     errors
 }
 
-fn config_map(cm: &ConfigMap) -> Vec<FieldError> {
+fn own(object: &Object) -> Vec<FieldError> {
+    match object.kind {
+        Kind::ConfigMap => config_map(object),
+        Kind::Lease => lease(object),
+    }
+}
+
+/// ValidateLease (pkg/apis/coordination/validation).
+fn lease(object: &Object) -> Vec<FieldError> {
+    let (mut errors, spec) = (meta(&object.metadata, subdomain), &object.spec);
+    if let Some(seconds) = spec.lease_duration_seconds.filter(|n| *n <= 0) {
+        let field = "spec.leaseDurationSeconds";
+        errors.push(FieldError::invalid(field, seconds.to_string(), "must be greater than 0"));
+    }
+    if let Some(transitions) = spec.lease_transitions.filter(|n| *n < 0) {
+        let detail = "must be greater than or equal to 0";
+        errors.push(FieldError::invalid("spec.leaseTransitions", transitions.to_string(), detail));
+    }
+    errors
+}
+
+fn config_map(cm: &Object) -> Vec<FieldError> {
     let mut errors = meta(&cm.metadata, subdomain);
     for (i, finalizer) in cm.metadata.finalizers.iter().enumerate() {
         if !names::standard_finalizer(finalizer) {
@@ -278,8 +300,8 @@ fn deletion_fields(new: &ObjectMeta, old: &ObjectMeta, errors: &mut Vec<FieldErr
 mod tests {
     use super::*;
 
-    fn named() -> ConfigMap {
-        let mut cm = ConfigMap::default();
+    fn named() -> Object {
+        let mut cm = Object::default();
         cm.metadata.name = "x".into();
         cm.metadata.namespace = "ns".into();
         cm

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 
 use crate::field::FieldError;
 use crate::gostr;
-use crate::history::{Kind, selects};
+use crate::history::{Change, selects};
+use crate::kind::Kind;
 use crate::list;
 use crate::negotiate::Form;
-use crate::object::ConfigMap;
+use crate::object::Object;
 use crate::query::{self, Query};
 use crate::render;
 use crate::request::Request;
@@ -32,13 +33,14 @@ const BEFORE_THE_END: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Watch {
+    kind: Kind,
     namespace: String,
     selector: Selector,
     form: Form,
     query: Query,
     lasts: Duration,
     /// What is there already and still to be told of.
-    initial: VecDeque<Arc<ConfigMap>>,
+    initial: VecDeque<Arc<Object>>,
     /// The client takes bookmarks.
     bookmarks: bool,
     /// What it began with; a bookmark has to be newer.
@@ -55,7 +57,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn of(state: &State, request: &Request, form: Form) -> Result<Watch, Status> {
+    pub fn of(state: &State, request: &Request, kind: Kind, form: Form) -> Result<Watch, Status> {
         let query = &request.query;
         let selector = Selector::of(query)?;
         let lasts = lasts(query)?;
@@ -67,13 +69,14 @@ impl Watch {
             Some(_) => query.flag("sendInitialEvents"),
             None => told == 0,
         };
-        let there = state.config_maps(&namespace).filter(|cm| wanted && selector.matches(&cm.metadata));
+        let there = state.objects(kind, &namespace).filter(|cm| wanted && selector.matches(&cm.metadata));
         let initial = there.cloned().collect();
         let bookmarks = query.flag("allowWatchBookmarks");
         // The real server waits three seconds for it.
         let refused = if wanted { list::reached(state, told, Some(1)).err() } else { None };
         let told = if wanted || told == 0 { state.revision().max(told) } else { told };
         Ok(Watch {
+            kind,
             selector,
             lasts,
             bookmarks,
@@ -120,14 +123,16 @@ impl Watch {
             return Some(line("ERROR", &json!(refused.wire())));
         }
         if let Some(cm) = self.initial.pop_front() {
-            return self.line(Kind::Added, &cm);
+            return self.line(Change::Added, &cm);
         }
         if let Some(revision) = self.initial_end.take() {
             return Some(self.initial_events_end(revision));
         }
         let found = match state.history.since(self.told) {
             Ok(events) => events
-                .map(|event| (event.revision, event.seen(|m| selects(&self.namespace, &self.selector, m))))
+                .map(|event| {
+                    (event.revision, event.seen(|o| selects(self.kind, &self.namespace, &self.selector, o)))
+                })
                 .find_map(|(revision, seen)| seen.map(|seen| (revision, seen))),
             Err(oldest) => {
                 self.over = true;
@@ -148,7 +153,7 @@ impl Watch {
         }
     }
 
-    fn line(&mut self, kind: Kind, cm: &ConfigMap) -> Option<Vec<u8>> {
+    fn line(&mut self, change: Change, cm: &Object) -> Option<Vec<u8>> {
         let Ok(mut object) = render::event_object(cm, &self.form, &self.query) else {
             // A form that isn't one object's ends the stream without a word.
             self.over = true;
@@ -157,7 +162,7 @@ impl Watch {
         if matches!(self.form, Form::Table(_)) && std::mem::replace(&mut self.columns_told, true) {
             object["columnDefinitions"] = Value::Null;
         }
-        Some(line(kind.name(), &object))
+        Some(line(change.name(), &object))
     }
 
     /// The bookmark that says that the state was told (KEP-3157).
@@ -179,7 +184,14 @@ impl Watch {
                 "metadata": {"resourceVersion": metadata["resourceVersion"]}, "columnDefinitions": null,
                 "rows": [{"cells": ["", 0, "<unknown>"], "object": partial(v)}],
             }),
-            _ => json!({"kind": "ConfigMap", "apiVersion": "v1", "metadata": metadata}),
+            _ => {
+                let (kind, api_version) = (self.kind.name(), self.kind.api_version());
+                let mut object = json!({"kind": kind, "apiVersion": api_version, "metadata": metadata});
+                if self.kind.is_lease() {
+                    object["spec"] = json!({});
+                }
+                object
+            }
         };
         line("BOOKMARK", &object)
     }

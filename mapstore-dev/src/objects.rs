@@ -1,4 +1,4 @@
-//! The verbs on ConfigMaps, in the real server's order of checks
+//! The verbs on ConfigMaps and Leases, in the real server's order of checks
 //! (endpoints/handlers/*.go and registry/generic/registry/store.go).
 
 use std::sync::Arc;
@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use crate::admission;
 use crate::answer::{Answer, Body};
+use crate::field::FieldError;
 use crate::gostr;
+use crate::kind::Kind;
 use crate::list;
 use crate::managed;
 use crate::negotiate;
-use crate::object::{ConfigMap, OwnerReference};
+use crate::object::{Object, OwnerReference};
 use crate::patch::{self, Wanted};
 use crate::query::{self, WriteOptions};
 use crate::random;
@@ -21,11 +23,9 @@ use crate::state::State;
 use crate::status::Status;
 use crate::validate;
 
-const KIND: &str = "configmaps";
-
 type Answered = Result<Answer, Status>;
 
-pub fn get(state: &State, request: &Request) -> Answered {
+pub fn get(state: &State, request: &Request, kind: Kind) -> Answered {
     let target = &request.target;
     if request.query.flag("export") {
         let text = "the export parameter, deprecated since v1.14, is no longer supported";
@@ -33,9 +33,9 @@ pub fn get(state: &State, request: &Request) -> Answered {
     }
     let wanted = query::read_revision(&request.query).map_err(Status::internal)?;
     list::reached(state, wanted, Some(1))?;
-    match state.config_map(&target.namespace, &target.name) {
+    match state.object(kind, &target.namespace, &target.name) {
         Some(cm) => Ok(Answer::object(200, Arc::clone(cm))),
-        None => Err(Status::not_found(KIND, &target.name)),
+        None => Err(Status::not_found(kind.qualified(), &target.name)),
     }
 }
 
@@ -56,7 +56,7 @@ fn manager(options: &WriteOptions, request: &Request) -> String {
 }
 
 /// EnsureObjectNamespaceMatchesRequestNamespace (registry/rest/meta.go).
-fn match_namespace(cm: &mut ConfigMap, namespace: &str) -> Result<(), Status> {
+fn match_namespace(cm: &mut Object, namespace: &str) -> Result<(), Status> {
     if cm.metadata.namespace.is_empty() {
         cm.metadata.namespace = namespace.into();
     }
@@ -69,7 +69,7 @@ fn match_namespace(cm: &mut ConfigMap, namespace: &str) -> Result<(), Status> {
 }
 
 /// checkName (handlers/rest.go).
-fn match_name(cm: &ConfigMap, name: &str) -> Result<(), Status> {
+fn match_name(cm: &Object, name: &str) -> Result<(), Status> {
     let found = &cm.metadata.name;
     if found.is_empty() {
         return Err(Status::bad_request(format!(
@@ -85,7 +85,7 @@ fn match_name(cm: &ConfigMap, name: &str) -> Result<(), Status> {
 }
 
 /// Drops owner references that are there twice, with a warning.
-fn dedup_owners(cm: &mut ConfigMap, when: &str) -> Vec<String> {
+fn dedup_owners(cm: &mut Object, when: &str) -> Vec<String> {
     let mut kept: Vec<OwnerReference> = Vec::new();
     let mut duplicates = Vec::new();
     for owner in std::mem::take(&mut cm.metadata.owner_references) {
@@ -105,13 +105,25 @@ fn dedup_owners(cm: &mut ConfigMap, when: &str) -> Vec<String> {
     )]
 }
 
-pub fn create(state: &mut State, request: &Request) -> Answered {
+pub fn create(state: &mut State, request: &Request, kind: Kind) -> Answered {
     let encoding = negotiate::input(&request.content_type)?;
     let body = request.body()?;
     let options = WriteOptions::of(&request.query, "CreateOptions")?;
-    let wanted = patch::whole(body, encoding, options.field_validation)?;
-    let Wanted { object: mut cm, warnings } = wanted;
+    let wanted = patch::whole(body, encoding, kind, options.field_validation)?;
+    let Wanted { object, warnings } = wanted;
     request.warn(warnings);
+    let created = insert(state, request, object, &options)?;
+    Ok(Answer::object(201, created))
+}
+
+/// A new object: system fields, admission, validation, and the write.
+fn insert(
+    state: &mut State,
+    request: &Request,
+    mut cm: Object,
+    options: &WriteOptions,
+) -> Result<Arc<Object>, Status> {
+    let kind = cm.kind;
     let m = &mut cm.metadata;
     // WipeObjectMetaSystemFields
     (m.deletion_timestamp, m.deletion_grace_period_seconds) = (None, None);
@@ -119,14 +131,14 @@ pub fn create(state: &mut State, request: &Request) -> Answered {
     m.creation_timestamp = gostr::now();
     match_namespace(&mut cm, &request.target.namespace)?;
     request.warn(dedup_owners(&mut cm, ""));
-    managed::update(&mut cm, None, &manager(&options, request), &gostr::now());
+    managed::update(&mut cm, None, &manager(options, request), &gostr::now());
     admission::namespace(state, &cm)?;
     if cm.metadata.name.is_empty() && !cm.metadata.generate_name.is_empty() {
         cm.metadata.name = generated_name(state, &cm);
     }
     let errors = validate::create(&cm);
     if !errors.is_empty() {
-        return Err(Status::invalid("", "ConfigMap", &cm.metadata.name, &errors));
+        return Err(Status::invalid(kind.group(), kind.name(), &cm.metadata.name, &errors));
     }
     admission::policy(state, &cm)?;
     admission::quota(state, &cm)?;
@@ -134,31 +146,30 @@ pub fn create(state: &mut State, request: &Request) -> Answered {
         return Err(Status::internal("resourceVersion should not be set on objects to be created"));
     }
     let m = &cm.metadata;
-    if state.config_map(&m.namespace, &m.name).is_some() {
-        return Err(Status::already_exists(KIND, &m.name));
+    if state.object(kind, &m.namespace, &m.name).is_some() {
+        return Err(Status::already_exists(kind.qualified(), &m.name));
     }
     fit(&mut cm, None)?;
-    let stored = match options.dry_run {
+    Ok(match options.dry_run {
         true => Arc::new(cm),
         false => state.store(cm),
-    };
-    Ok(Answer::object(201, stored))
+    })
 }
 
 /// names.SimpleNameGenerator, tried again while the name is taken.
-fn generated_name(state: &State, cm: &ConfigMap) -> String {
+fn generated_name(state: &State, cm: &Object) -> String {
     const LONGEST: usize = 63 - 5;
     let base: String = cm.metadata.generate_name.chars().take(LONGEST).collect();
     loop {
         let name = format!("{base}{}", random::suffix());
-        if state.config_map(&cm.metadata.namespace, &name).is_none() {
+        if state.object(cm.kind, &cm.metadata.namespace, &name).is_none() {
             return name;
         }
     }
 }
 
 /// etcd's limit. The server tries a second time without managedFields.
-fn fit(cm: &mut ConfigMap, revision: Option<u64>) -> Result<(), Status> {
+fn fit(cm: &mut Object, revision: Option<u64>) -> Result<(), Status> {
     if size::refusal(cm, revision).is_none() {
         return Ok(());
     }
@@ -166,22 +177,26 @@ fn fit(cm: &mut ConfigMap, revision: Option<u64>) -> Result<(), Status> {
     size::refusal(cm, revision).map_or(Ok(()), |text| Err(Status::internal(text)))
 }
 
-pub fn replace(state: &mut State, request: &Request) -> Answered {
+pub fn replace(state: &mut State, request: &Request, kind: Kind) -> Answered {
     let target = &request.target;
     let body = request.body()?;
     let options = WriteOptions::of(&request.query, "UpdateOptions")?;
     let encoding = negotiate::input(&request.content_type)?;
-    let wanted = patch::whole(body, encoding, options.field_validation)?;
+    let wanted = patch::whole(body, encoding, kind, options.field_validation)?;
     let Wanted { object: mut cm, warnings } = wanted;
     request.warn(warnings);
     match_namespace(&mut cm, &target.namespace)?;
     match_name(&cm, &target.name)?;
     request.warn(dedup_owners(&mut cm, ""));
-    let existing = state.config_map(&target.namespace, &target.name).cloned();
-    let existing = existing.ok_or_else(|| Status::not_found(KIND, &target.name))?;
+    let existing = state.object(kind, &target.namespace, &target.name).cloned();
+    if existing.is_none() && kind.is_lease() {
+        let created = insert(state, request, cm, &options)?;
+        return Ok(Answer::object(201, created));
+    }
+    let existing = existing.ok_or_else(|| Status::not_found(kind.qualified(), &target.name))?;
     let (want, have) = (&cm.metadata.uid, &existing.metadata.uid);
     if !want.is_empty() && want != have {
-        return Err(Status::conflict(KIND, &target.name, &storage_error(target, want, have)));
+        return Err(Status::conflict(kind.qualified(), &target.name, &storage_error(target, want, have)));
     }
     managed::update(&mut cm, Some(&existing), &manager(&options, request), &gostr::now());
     let updated = update(state, cm, &existing, &options)?;
@@ -191,19 +206,19 @@ pub fn replace(state: &mut State, request: &Request) -> Answered {
 /// storage.NewInvalidObjError as it prints (apiserver/pkg/storage/errors.go).
 fn storage_error(target: &Target, want: &str, have: &str) -> String {
     format!(
-        "StorageError: invalid object, Code: 4, Key: /registry/configmaps/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {want}, UID in object meta: {have}",
-        target.namespace, target.name
+        "StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {want}, UID in object meta: {have}",
+        target.resource, target.namespace, target.name
     )
 }
 
-pub fn patch(state: &mut State, request: &Request) -> Answered {
+pub fn patch(state: &mut State, request: &Request, kind: Kind) -> Answered {
     let target = &request.target;
-    let kind = negotiate::patch(&request.content_type)?;
+    let patch_type = negotiate::patch(&request.content_type)?;
     let body = request.body()?;
     let options = WriteOptions::of(&request.query, "PatchOptions")?;
-    let existing = state.config_map(&target.namespace, &target.name).cloned();
-    let existing = existing.ok_or_else(|| Status::not_found(KIND, &target.name))?;
-    let wanted = patch::apply(kind, body, &existing, options.field_validation)?;
+    let existing = state.object(kind, &target.namespace, &target.name).cloned();
+    let existing = existing.ok_or_else(|| Status::not_found(kind.qualified(), &target.name))?;
+    let wanted = patch::apply(patch_type, body, &existing, options.field_validation)?;
     let Wanted { object: mut cm, warnings } = wanted;
     request.warn(warnings);
     managed::update(&mut cm, Some(&existing), &manager(&options, request), &gostr::now());
@@ -219,28 +234,33 @@ pub fn patch(state: &mut State, request: &Request) -> Answered {
 /// (Store.Update and rest.BeforeUpdate).
 fn update(
     state: &mut State,
-    mut new: ConfigMap,
-    old: &Arc<ConfigMap>,
+    mut new: Object,
+    old: &Arc<Object>,
     options: &WriteOptions,
-) -> Result<Arc<ConfigMap>, Status> {
-    let name = old.metadata.name.clone();
+) -> Result<Arc<Object>, Status> {
+    let (kind, name) = (old.kind, old.metadata.name.clone());
     let wanted = revision(&new.metadata.resource_version)?;
     let current = revision(&old.metadata.resource_version)?;
     if wanted != 0 && wanted != current {
         let why =
             "the object has been modified; please apply your changes to the latest version and try again";
-        return Err(Status::conflict(KIND, &name, why));
+        return Err(Status::conflict(kind.qualified(), &name, why));
+    }
+    if wanted == 0 && kind.is_lease() {
+        let error =
+            FieldError::invalid("metadata.resourceVersion", "0".into(), "must be specified for an update");
+        return Err(Status::invalid(kind.group(), kind.resource(), &name, &[error]));
     }
     keep_system_fields(&mut new, old);
     let errors = validate::update(&new, old);
     if !errors.is_empty() {
-        return Err(Status::invalid("", "ConfigMap", &name, &errors));
+        return Err(Status::invalid(kind.group(), kind.name(), &name, &errors));
     }
     managed::keep_times(&mut new, old);
     admission::policy(state, &new)?;
     if old.metadata.deletion_timestamp.is_some() && new.metadata.finalizers.is_empty() {
         if !options.dry_run {
-            state.remove(&old.metadata.namespace, &name);
+            state.remove(kind, &old.metadata.namespace, &name);
         }
         return Ok(Arc::new(new));
     }
@@ -256,7 +276,7 @@ fn revision(text: &str) -> Result<u64, Status> {
     if text.is_empty() { Ok(0) } else { query::revision(text).map_err(Status::internal) }
 }
 
-fn keep_system_fields(new: &mut ConfigMap, old: &ConfigMap) {
+fn keep_system_fields(new: &mut Object, old: &Object) {
     let (n, o) = (&mut new.metadata, &old.metadata);
     n.resource_version = o.resource_version.clone();
     n.generation = o.generation;
@@ -274,25 +294,26 @@ fn keep_system_fields(new: &mut ConfigMap, old: &ConfigMap) {
     }
 }
 
-pub fn delete(state: &mut State, request: &Request) -> Answered {
+pub fn delete(state: &mut State, request: &Request, kind: Kind) -> Answered {
     let target = &request.target;
     let options = DeleteOptions::of(request)?;
-    let found = state.config_map(&target.namespace, &target.name).cloned();
-    let found = found.ok_or_else(|| Status::not_found(KIND, &target.name))?;
+    let found = state.object(kind, &target.namespace, &target.name).cloned();
+    let found = found.ok_or_else(|| Status::not_found(kind.qualified(), &target.name))?;
     options.check(&found)?;
     delete_one(state, &found, &options)
 }
 
-fn delete_one(state: &mut State, found: &Arc<ConfigMap>, options: &DeleteOptions) -> Answered {
+fn delete_one(state: &mut State, found: &Arc<Object>, options: &DeleteOptions) -> Answered {
+    let kind = found.kind;
     let m = &found.metadata;
     let finalizers = options.finalizers(&m.finalizers);
     if finalizers.is_empty() {
         if !options.dry_run {
-            state.remove(&m.namespace, &m.name);
+            state.remove(kind, &m.namespace, &m.name);
         }
-        return Ok(Status::deleted(KIND, &m.name, &m.uid).into());
+        return Ok(Status::deleted(kind.qualified(), &m.name, &m.uid).into());
     }
-    let mut dying = ConfigMap::clone(found);
+    let mut dying = Object::clone(found);
     dying.metadata.finalizers = finalizers;
     if dying.metadata.deletion_timestamp.is_none() {
         dying.metadata.deletion_timestamp = Some(gostr::now());
@@ -308,9 +329,9 @@ fn delete_one(state: &mut State, found: &Arc<ConfigMap>, options: &DeleteOptions
     Ok(Answer::object(code, dying))
 }
 
-pub fn delete_collection(state: &mut State, request: &Request) -> Answered {
+pub fn delete_collection(state: &mut State, request: &Request, kind: Kind) -> Answered {
     let options = DeleteOptions::of(request)?;
-    let page = list::of(state, request)?;
+    let page = list::of(state, request, kind)?;
     for item in &page.items {
         delete_one(state, item, &options)?;
     }
@@ -387,9 +408,9 @@ impl DeleteOptions {
     }
 
     /// The preconditions (rest.BeforeDelete; it says the kind where others say the resource).
-    fn check(&self, cm: &ConfigMap) -> Result<(), Status> {
+    fn check(&self, cm: &Object) -> Result<(), Status> {
         let m = &cm.metadata;
-        let refuse = |why: String| Err(Status::conflict("ConfigMap", &m.name, &why));
+        let refuse = |why: String| Err(Status::conflict(cm.kind.qualified_name(), &m.name, &why));
         if let Some(uid) = self.uid.as_ref().filter(|u| **u != m.uid) {
             return refuse(format!(
                 "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been deleted and then recreated",
