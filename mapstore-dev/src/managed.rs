@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::object::{ManagedFieldsEntry, Object, OwnerReference};
+use crate::kind::Kind;
+use crate::object::{LeaseSpec, ManagedFieldsEntry, Object, ObjectMeta, OwnerReference, Strings};
 
 /// More than this many Update entries, and the oldest become one (fieldmanager.go).
 const MAX_UPDATERS: usize = 10;
@@ -89,73 +90,84 @@ enum Leaf<'a> {
     Owner(&'a OwnerReference),
 }
 
+type Leaves<'a> = BTreeMap<Vec<String>, Leaf<'a>>;
+
+fn put<'a>(out: &mut Leaves<'a>, path: &[&str], value: Leaf<'a>) {
+    out.insert(path.iter().map(|part| part.to_string()).collect(), value);
+}
+
 /// Every field of an object with its value. What stripmeta.go takes out of
 /// every set isn't listed to begin with.
-fn fields_of(cm: &Object) -> BTreeMap<Vec<String>, Leaf<'_>> {
-    let mut out = BTreeMap::new();
-    let mut put = |path: &[&str], value| {
-        out.insert(path.iter().map(|s| s.to_string()).collect(), value);
-    };
-    let spec = &cm.spec;
-    for (name, text) in [
-        ("f:holderIdentity", &spec.holder_identity),
-        ("f:acquireTime", &spec.acquire_time),
-        ("f:renewTime", &spec.renew_time),
-        ("f:strategy", &spec.strategy),
-        ("f:preferredHolder", &spec.preferred_holder),
-    ] {
-        if let Some(text) = text {
-            put(&["f:spec", name], Leaf::Text(text));
-        }
+fn fields_of(object: &Object) -> Leaves<'_> {
+    let mut out = Leaves::new();
+    match object.kind {
+        Kind::ConfigMap => config_map_fields(&mut out, object),
+        Kind::Lease => lease_fields(&mut out, &object.spec),
     }
-    for (name, number) in [
-        ("f:leaseDurationSeconds", spec.lease_duration_seconds),
-        ("f:leaseTransitions", spec.lease_transitions),
-    ] {
-        if let Some(number) = number {
-            put(&["f:spec", name], Leaf::Number(number));
-        }
-    }
+    metadata_fields(&mut out, &object.metadata);
+    out
+}
+
+fn config_map_fields<'a>(out: &mut Leaves<'a>, cm: &'a Object) {
     if let Some(immutable) = cm.immutable {
-        put(&["f:immutable"], Leaf::Bool(immutable));
+        put(out, &["f:immutable"], Leaf::Bool(immutable));
     }
-    let m = &cm.metadata;
-    if !m.generate_name.is_empty() {
-        put(&["f:metadata", "f:generateName"], Leaf::Text(&m.generate_name));
-    }
-    for (path, map) in [
-        (&["f:data"][..], &cm.data),
-        (&["f:metadata", "f:labels"][..], &m.labels),
-        (&["f:metadata", "f:annotations"][..], &m.annotations),
-    ] {
-        if !map.is_empty() {
-            put(path, Leaf::Container);
-        }
-        for (key, value) in map {
-            put(&[path, &[&format!("f:{key}")]].concat(), Leaf::Text(value));
-        }
-    }
+    texts(out, &["f:data"], &cm.data);
     if !cm.binary_data.is_empty() {
-        put(&["f:binaryData"], Leaf::Container);
+        put(out, &["f:binaryData"], Leaf::Container);
     }
     for (key, value) in &cm.binary_data {
-        put(&["f:binaryData", &format!("f:{key}")], Leaf::Bytes(value));
+        put(out, &["f:binaryData", &format!("f:{key}")], Leaf::Bytes(value));
     }
+}
+
+fn lease_fields<'a>(out: &mut Leaves<'a>, spec: &'a LeaseSpec) {
+    let text = |text: &'a Option<String>| text.as_deref().map(Leaf::Text);
+    for (name, value) in [
+        ("f:holderIdentity", text(&spec.holder_identity)),
+        ("f:leaseDurationSeconds", spec.lease_duration_seconds.map(Leaf::Number)),
+        ("f:acquireTime", text(&spec.acquire_time)),
+        ("f:renewTime", text(&spec.renew_time)),
+        ("f:leaseTransitions", spec.lease_transitions.map(Leaf::Number)),
+        ("f:strategy", text(&spec.strategy)),
+        ("f:preferredHolder", text(&spec.preferred_holder)),
+    ] {
+        if let Some(value) = value {
+            put(out, &["f:spec", name], value);
+        }
+    }
+}
+
+fn metadata_fields<'a>(out: &mut Leaves<'a>, m: &'a ObjectMeta) {
+    if !m.generate_name.is_empty() {
+        put(out, &["f:metadata", "f:generateName"], Leaf::Text(&m.generate_name));
+    }
+    texts(out, &["f:metadata", "f:labels"], &m.labels);
+    texts(out, &["f:metadata", "f:annotations"], &m.annotations);
     if !m.owner_references.is_empty() {
-        put(&["f:metadata", "f:ownerReferences"], Leaf::Container);
+        put(out, &["f:metadata", "f:ownerReferences"], Leaf::Container);
     }
     for owner in &m.owner_references {
         let key = format!("k:{}", json!({"uid": owner.uid}));
-        put(&["f:metadata", "f:ownerReferences", &key], Leaf::Owner(owner));
+        put(out, &["f:metadata", "f:ownerReferences", &key], Leaf::Owner(owner));
     }
     if !m.finalizers.is_empty() {
-        put(&["f:metadata", "f:finalizers"], Leaf::Container);
+        put(out, &["f:metadata", "f:finalizers"], Leaf::Container);
     }
     for finalizer in &m.finalizers {
         let key = format!("v:{}", json!(finalizer));
-        put(&["f:metadata", "f:finalizers", &key], Leaf::Text(finalizer));
+        put(out, &["f:metadata", "f:finalizers", &key], Leaf::Text(finalizer));
     }
-    out
+}
+
+/// A map of texts.
+fn texts<'a>(out: &mut Leaves<'a>, path: &[&str], map: &'a Strings) {
+    if !map.is_empty() {
+        put(out, path, Leaf::Container);
+    }
+    for (key, value) in map {
+        put(out, &[path, &[&format!("f:{key}")]].concat(), Leaf::Text(value));
+    }
 }
 
 /// What changed from one object to the next: written (added or modified) and removed.
