@@ -30,9 +30,14 @@
  *             if nothing else is set) or after its cancel token is cancelled.
  * Threads     All functions may be called from any thread, and on the same handle from several at
  *             the same time, except its _free; and setters need their options or call settings to
- *             themselves. Not from a signal handler.
+ *             themselves. Not from a signal handler. From destructors and atexit handlers too. A
+ *             calling thread needs 128 KiB of stack.
  * fork        In the child, a store of the parent's answers MAPSTORE_FORKED at once; it can be
- *             freed, and opening again works.
+ *             closed (which does nothing) and freed, and opening again works. All other handles
+ *             can be used on.
+ * Limits      Where no thread or file descriptor is to be had a call fails with
+ *             MAPSTORE_UNAVAILABLE, retryable, and names the limit. Where malloc has no memory the
+ *             process is aborted.
  * The host    The library installs no signal handlers, changes no signal's disposition, prints
  *             nothing, and its threads (named mapstore-*, at most four) block all signals. Once
  *             loaded it stays: dlclose doesn't unload it.
@@ -870,10 +875,11 @@ int32_t mapstore_usage(const mapstore_store_t *store,
 /**
  * Closes a store: calls under way in other threads end with
  * `MAPSTORE_CLOSED`, later ones too. A second time does nothing. The handle
- * is still to be freed.
+ * is still to be freed. In a forked child a store of the parent's has nothing
+ * to close: success.
  *
  * NULL is allowed for `error`. Blocks shortly. Safe from any thread. Errors:
- * `MAPSTORE_INVALID_ARGUMENT` for NULL, `MAPSTORE_FORKED`.
+ * `MAPSTORE_INVALID_ARGUMENT` for NULL.
  */
 int32_t mapstore_close(const mapstore_store_t *store, mapstore_error_t **error);
 

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use crate::code::MAPSTORE_OK;
 use crate::error::Error;
-use crate::panics::caught;
+use mapstore_core::panics::caught;
 
 /// A function that can fail: its code, and the error in `*error` unless that is NULL.
 ///

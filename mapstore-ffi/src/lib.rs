@@ -36,7 +36,6 @@ mod value;
 mod written;
 
 mod guard;
-mod panics;
 mod pointer;
 
 #[cfg(feature = "panic-test")]

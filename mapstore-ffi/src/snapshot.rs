@@ -2,7 +2,8 @@
 
 use std::ffi::{c_char, c_void};
 use std::ptr;
-use std::sync::OnceLock;
+
+use once_cell::race::OnceBox;
 
 use crate::error::Error;
 use crate::guard::{guard, guard_free, guard_value};
@@ -17,8 +18,9 @@ use crate::written::{MAPSTORE_REVISION_SIZE, revision_text};
 pub struct Snapshot {
     map: mapstore_core::Snapshot,
     revision: [c_char; MAPSTORE_REVISION_SIZE],
-    /// By number: made when first asked for.
-    index: OnceLock<Index>,
+    /// By number: made when first asked for; by several threads at once, if they
+    /// ask at once. A child may have been forked while one of them was at it.
+    index: OnceBox<Index>,
 }
 
 struct Index {
@@ -29,13 +31,15 @@ struct Index {
 
 impl Snapshot {
     pub(crate) fn new(map: mapstore_core::Snapshot) -> Snapshot {
-        Snapshot { revision: revision_text(map.revision()), map, index: OnceLock::new() }
+        Snapshot { revision: revision_text(map.revision()), map, index: OnceBox::new() }
     }
 
     fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index {
-            keys: Keys::new(self.map.keys()),
-            values: self.map.iter().map(|(_, value)| value.clone()).collect(),
+        self.index.get_or_init(|| {
+            Box::new(Index {
+                keys: Keys::new(self.map.keys()),
+                values: self.map.iter().map(|(_, value)| value.clone()).collect(),
+            })
         })
     }
 }

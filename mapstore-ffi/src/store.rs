@@ -483,10 +483,11 @@ pub unsafe extern "C" fn mapstore_usage(
 
 /// Closes a store: calls under way in other threads end with
 /// `MAPSTORE_CLOSED`, later ones too. A second time does nothing. The handle
-/// is still to be freed.
+/// is still to be freed. In a forked child a store of the parent's has nothing
+/// to close: success.
 ///
 /// NULL is allowed for `error`. Blocks shortly. Safe from any thread. Errors:
-/// `MAPSTORE_INVALID_ARGUMENT` for NULL, `MAPSTORE_FORKED`.
+/// `MAPSTORE_INVALID_ARGUMENT` for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn mapstore_close(store: *const Store, error: *mut *mut Error) -> i32 {
     // SAFETY: NULL or valid, as the header asks.

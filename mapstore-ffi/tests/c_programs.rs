@@ -228,6 +228,31 @@ fn fork_and_raw_fork() {
 }
 
 #[test]
+fn a_fork_during_the_first_call() {
+    alone("fork_early.c", &[Link::Shared]);
+}
+
+#[test]
+fn a_fork_while_settings_and_tokens_are_used() {
+    alone("fork_settings.c", &[Link::Shared]);
+}
+
+#[test]
+fn no_thread_and_no_descriptor() {
+    alone("exhausted.c", &[Link::Shared]);
+}
+
+#[test]
+fn writes_at_the_end_of_threads_and_processes() {
+    served("ends.c", &[Link::Shared]);
+}
+
+#[test]
+fn writes_in_destructors() {
+    served("ends.cpp", &[Link::Shared]);
+}
+
+#[test]
 fn dlopen_and_dlclose() {
     served("dlopen.c", &[Link::Not]);
 }

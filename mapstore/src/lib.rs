@@ -37,6 +37,9 @@ mod write;
 pub use call::Call;
 pub use error::{Error, ErrorKind, Result};
 pub use host::cancel::CancelToken;
+/// For the bindings.
+#[doc(hidden)]
+pub use host::panics;
 pub use model::{
     Batch, MAX_KEY_BYTES, MAX_OBJECT_BYTES, MAX_VALUES_BYTES, Revision, Snapshot, Usage, Value, Written,
 };

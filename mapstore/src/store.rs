@@ -9,15 +9,15 @@ use crate::call::{Call, check_timeout};
 use crate::config::{self, Environment};
 use crate::error::{Error, Result};
 use crate::host::deadline::{Closing, Limits, Progress, Stage};
-use crate::host::process;
 use crate::host::runtime::Runtime;
+use crate::host::{blocking, process};
 use crate::map::{MAPS, Map};
 use crate::model::{Batch, Op, Written};
 use crate::model::{Key, check_name};
 use crate::model::{Layout, Snapshot, Usage, Value};
 use crate::options::{Cache, Options};
 use crate::read::cache::CacheCell;
-use crate::server::connection::{Connection, blocking};
+use crate::server::connection::Connection;
 use crate::server::retry::Retry;
 use crate::server::verify;
 use crate::write::budget::BUDGET;
@@ -98,7 +98,7 @@ impl Store {
         let bounds = limits.clone();
         let over = move || bounds.is_past() || bounds.is_cancelled();
         let map = runtime.run(&limits, &closing, async move {
-            let (cluster, namespace, name) = blocking(move || {
+            let (cluster, namespace, name) = blocking::run(move || {
                 let (cluster, namespace) = config::load(&options.given, &env, &over)?;
                 Connection::check(&cluster)?;
                 Ok::<_, Error>((cluster, namespace, options.name))
@@ -243,10 +243,12 @@ impl Store {
     }
 
     /// Closes the store for every handle: calls under way end with `Closed`, and
-    /// so does every later one. Closing twice is fine.
+    /// so does every later one. Closing twice is fine. In a forked child there is
+    /// nothing to close: it succeeds, and does nothing.
     pub fn close(&self) -> Result<()> {
-        self.check_fork()?;
-        self.inner.parts.close();
+        if self.check_fork().is_ok() {
+            self.inner.parts.close();
+        }
         Ok(())
     }
 

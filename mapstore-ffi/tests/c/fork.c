@@ -66,11 +66,50 @@ static void in_a_child(pid_t (*start)(void)) {
 /* Past every pthread_atfork handler. */
 static pid_t raw_fork(void) { return (pid_t)syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L); }
 
+static void *look(void *snapshot) {
+    CHECK(mapstore_snapshot_value_at(snapshot, 0, NULL) != NULL);
+    return NULL;
+}
+
+/* A snapshot is used in the child, forked while a thread looks into it for the first time. */
+static void while_a_snapshot_is_read(void) {
+    mapstore_store_t *store = open_store(NAME, kubeconfig, MAPSTORE_CACHE_EXCLUSIVE);
+    mapstore_batch_t *batch = mapstore_batch_new();
+    char key[16];
+    int i, count = rounds(200), status = 0;
+    for (i = 0; i < 2000; i++) {
+        snprintf(key, sizeof key, "key-%d", i);
+        OK(mapstore_batch_set(batch, Z(key), "v", 1, &error));
+    }
+    OK(mapstore_apply(store, NULL, batch, NULL, &error));
+    mapstore_batch_free(batch);
+    for (i = 0; i < count; i++) {
+        mapstore_snapshot_t *snapshot = NULL;
+        pthread_t thread;
+        pid_t pid;
+        OK(mapstore_snapshot(store, NULL, &snapshot, &error));
+        CHECK(pthread_create(&thread, NULL, look, snapshot) == 0);
+        pid = fork();
+        CHECK(pid >= 0);
+        if (pid == 0) {
+            alarm(30 * (unsigned)slowness());
+            _exit(mapstore_snapshot_value_at(snapshot, 1999, NULL) != NULL ? 0 : 1);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        CHECK(pthread_join(thread, NULL) == 0);
+        mapstore_snapshot_free(snapshot);
+    }
+    OK(mapstore_truncate(store, NULL, NULL, &error));
+    mapstore_store_free(store);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 2);
     kubeconfig = argv[1];
     in_a_child(fork);
     in_a_child(raw_fork);
     in_a_child(fork);
+    while_a_snapshot_is_read();
     return 0;
 }

@@ -26,6 +26,7 @@ use serde::Deserialize;
 use super::child::{Child, Ended, Program, Signals};
 use super::guard::Guard;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::{blocking, resources};
 
 /// No credential is larger; a plugin that prints more is broken.
 const MAX_OUTPUT: u64 = 1 << 20;
@@ -113,9 +114,7 @@ impl Plugin {
         let output = self.capture()?;
         let said = complaints.0.get_or_try_init(|| self.capture())?;
         let finder = self.clone();
-        let path = tokio::task::spawn_blocking(move || finder.find())
-            .await
-            .map_err(|error| self.error(format!("the look for it ended early: {error}")))??;
+        let path = blocking::run(move || finder.find()).await??;
         let mut child = self.start(&path, &output, said)?;
         // Without one the plugin itself still ends with the host.
         let _guard = Guard::over(&child, &self.signals).ok();
@@ -170,7 +169,7 @@ impl Plugin {
             |(name, value): (&OsStr, &OsStr)| string([name.as_bytes(), b"=", value.as_bytes()].concat());
         let env = vars.into_iter().map(entry).collect::<Result<Vec<_>>>()?;
         let path = string(path.as_os_str().to_owned().into_vec())?;
-        let null = File::open("/dev/null").map_err(|error| self.cannot_start(&error.to_string()))?;
+        let null = File::open("/dev/null").map_err(|error| self.refused(&error))?;
         let program = Program {
             path: &path,
             args: &args,
@@ -179,7 +178,7 @@ impl Plugin {
             signals: &self.signals,
             dies_with_host: true,
         };
-        program.start().map_err(|error| self.cannot_start(&error.to_string()))
+        program.start().map_err(|error| self.refused(&error))
     }
 
     fn own_vars(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
@@ -206,7 +205,7 @@ impl Plugin {
         unsafe {
             let fd = libc::memfd_create(c"mapstore-plugin".as_ptr(), libc::MFD_CLOEXEC);
             if fd < 0 {
-                return Err(self.cannot_start(&std::io::Error::last_os_error().to_string()));
+                return Err(self.refused(&std::io::Error::last_os_error()));
             }
             Ok(File::from_raw_fd(fd))
         }
@@ -268,6 +267,11 @@ impl Plugin {
             return self.error(format!("it failed ({ended}) and said nothing"));
         }
         self.error(format!("it failed ({ended}) and said: {said}"))
+    }
+
+    /// By the system.
+    fn refused(&self, error: &std::io::Error) -> Error {
+        resources::no_descriptor(error).unwrap_or_else(|| self.cannot_start(&error.to_string()))
     }
 
     fn cannot_start(&self, why: &str) -> Error {

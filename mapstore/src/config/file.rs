@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::resources;
 
 /// How often a wait for a pipe's writer looks whether it is over.
 const POLL_MILLISECONDS: i32 = 20;
@@ -36,7 +37,10 @@ pub(crate) fn read_bytes_if_there(
     subject: &str,
     over: impl Fn() -> bool,
 ) -> Result<Option<Vec<u8>>> {
-    let failed = |error: std::io::Error| Error::config(subject, format!("can't read {path:?}: {error}"));
+    let failed = |error: std::io::Error| {
+        resources::no_descriptor(&error)
+            .unwrap_or_else(|| Error::config(subject, format!("can't read {path:?}: {error}")))
+    };
     let mut file = match open(path) {
         Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
         opened => opened.map_err(failed)?,
@@ -61,7 +65,10 @@ pub(crate) fn check(path: impl AsRef<Path>, subject: &str) -> Result<()> {
     if is_pipe_at(path) {
         return Ok(());
     }
-    let failed = |error: std::io::Error| Error::config(subject, format!("can't read {path:?}: {error}"));
+    let failed = |error: std::io::Error| {
+        resources::no_descriptor(&error)
+            .unwrap_or_else(|| Error::config(subject, format!("can't read {path:?}: {error}")))
+    };
     open(path).map(drop).map_err(failed)
 }
 

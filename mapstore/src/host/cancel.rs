@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use crate::host::process::PerProcess;
+
 /// Cancels the calls it was given to, from any thread and for good: once
 /// cancelled, every later call with this token fails at once with `Cancelled`.
 #[derive(Clone, Default)]
@@ -11,7 +13,8 @@ pub struct CancelToken(Arc<TokenState>);
 #[derive(Default)]
 struct TokenState {
     cancelled: AtomicBool,
-    waiting: Mutex<Vec<Weak<dyn Wake>>>,
+    /// A token that a child inherited may have had its list locked at the fork.
+    waiting: PerProcess<Mutex<Vec<Weak<dyn Wake>>>>,
 }
 
 /// Whatever a cancelled token has to wake: a caller that waits for an answer.
@@ -55,7 +58,7 @@ impl CancelToken {
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Wake>>> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.waiting.get().lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -98,7 +98,7 @@ fn unmap_page(page: *mut AtomicU64) {
 
 /// A value of which each process has its own: a child must not wait for a lock
 /// that its parent held at the fork, nor use what belongs to the parent's threads.
-pub(crate) struct PerProcess<T: 'static>(AtomicPtr<Own<T>>);
+pub(crate) struct PerProcess<T>(AtomicPtr<Own<T>>);
 
 struct Own<T> {
     generation: u64,
@@ -110,12 +110,12 @@ impl<T: Default + Sync> PerProcess<T> {
         PerProcess(AtomicPtr::new(ptr::null_mut()))
     }
 
-    /// This process' value, made by the first who asks for it. Never freed: the
-    /// parent's threads may have been anywhere in it when a child was forked.
-    pub fn get(&self) -> &'static T {
+    /// This process' value, made by the first who asks for it. The parent's is
+    /// never freed in a child: its threads may have been anywhere in it.
+    pub fn get(&self) -> &T {
         let generation = generation();
         let seen = self.0.load(Ordering::Acquire);
-        // SAFETY: published below, never freed.
+        // SAFETY: published below, freed by `drop` only.
         if let Some(own) = unsafe { seen.as_ref() }
             && own.generation == generation
         {
@@ -123,13 +123,30 @@ impl<T: Default + Sync> PerProcess<T> {
         }
         let fresh = Box::into_raw(Box::new(Own { generation, value: T::default() }));
         match self.0.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
-            // SAFETY: published just now, never freed.
+            // SAFETY: published just now, freed by `drop` only.
             Ok(_) => unsafe { &(*fresh).value },
             Err(_) => {
                 // SAFETY: never published.
                 drop(unsafe { Box::from_raw(fresh) });
                 self.get()
             }
+        }
+    }
+}
+
+impl<T: Default + Sync> Default for PerProcess<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Drop for PerProcess<T> {
+    fn drop(&mut self) {
+        let last = *self.0.get_mut();
+        // SAFETY: published by `get`, and nobody has a reference to it any more.
+        if unsafe { last.as_ref() }.is_some_and(|own| own.generation == generation()) {
+            // SAFETY: from `Box::into_raw`; this is its only end.
+            drop(unsafe { Box::from_raw(last) });
         }
     }
 }

@@ -1,31 +1,35 @@
 //! The internal tokio runtime, and the only place that blocks.
 //!
-//! One I/O thread for all stores of the process, at most three blocking ones
-//! for name look-ups and credential plugins. The threads block every signal:
-//! a signal of the host never runs a handler on them, and a connection that
-//! the server closed can't raise SIGPIPE in the host (tokio writes without
+//! One I/O thread for all stores of the process. It blocks every signal: a
+//! signal of the host never runs a handler on it, and a connection that the
+//! server closed can't raise SIGPIPE in the host (tokio writes without
 //! MSG_NOSIGNAL; the signal is sent to the thread that writes). For the same
-//! reason nothing is polled on the caller's thread: it only waits.
+//! reason nothing is polled on the caller's thread: it only waits. tokio is
+//! given a thread instead of making one, because it panics where none can be
+//! made; for the same reason it is never asked to block ([`blocking`] does).
 //!
 //! The runtime starts with the first store and ends with the last one. A
 //! forked child never touches its parent's: it starts its own.
 
 use std::future::Future;
-use std::mem::ManuallyDrop;
-use std::ptr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::host::cancel::Wake;
 use crate::host::deadline::{Closing, Limits};
 use crate::host::process::{self, PerProcess};
+use crate::host::{blocking, resources, startup, thread};
 
 /// How long after the deadline the caller still waits for the I/O thread's
 /// own, better informed, verdict.
 const GRACE: Duration = Duration::from_millis(40);
+
+/// What a runtime takes, and what tokio keeps for good with the first one.
+const DESCRIPTORS: usize = 6;
 
 /// How long the last store to go waits for the I/O thread to end.
 const LAST_WORDS: Duration = Duration::from_millis(30);
@@ -33,8 +37,8 @@ const LAST_WORDS: Duration = Duration::from_millis(30);
 /// A handle to the runtime of this process. The last one to go stops it.
 pub(crate) struct Runtime {
     generation: u64,
-    tokio: ManuallyDrop<tokio::runtime::Runtime>,
     spawner: Spawner,
+    io: Arc<IoThread>,
 }
 
 /// Gives tasks to the I/O thread. Unlike `tokio::spawn` it needs nothing of the
@@ -65,9 +69,7 @@ impl Runtime {
         if let Some(runtime) = current.upgrade() {
             return Ok(runtime);
         }
-        let tokio = ManuallyDrop::new(start()?);
-        let spawner = Spawner(tokio.handle().clone());
-        let runtime = Arc::new(Runtime { generation: process::generation(), tokio, spawner });
+        let runtime = Arc::new(start()?);
         *current = Arc::downgrade(&runtime);
         Ok(runtime)
     }
@@ -137,58 +139,60 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         if self.generation != process::generation() {
-            // The parent's threads don't exist here: stopping them would wait for ever.
+            // The parent's threads don't exist here: waiting for one would be for ever.
             return;
         }
-        // SAFETY: taken once, here.
-        let tokio = unsafe { ManuallyDrop::take(&mut self.tokio) };
-        if tokio::runtime::Handle::try_current().is_ok() {
-            tokio.shutdown_background();
-        } else {
-            tokio.shutdown_timeout(LAST_WORDS);
+        self.io.stop.notify_one();
+        blocking::retire();
+        if tokio::runtime::Handle::try_current().is_err() {
+            self.io.wait_for_end(LAST_WORDS);
         }
     }
 }
 
-fn start() -> Result<tokio::runtime::Runtime> {
-    // New threads inherit the mask; set before they exist there is no moment without it.
-    let _blocked = SignalsBlocked::new();
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .max_blocking_threads(3)
-        .thread_name("mapstore-io")
-        .thread_keep_alive(Duration::from_secs(5))
-        .on_thread_start(|| std::mem::forget(SignalsBlocked::new()))
-        .enable_io()
-        .enable_time()
-        .build()
-        .map_err(|error| {
-            Error::new(ErrorKind::Internal, "runtime", format!("can't start the I/O thread: {error}"))
-                .with_source(error)
+/// The I/O thread, as others see it.
+#[derive(Default)]
+struct IoThread {
+    stop: Notify,
+    ended: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl IoThread {
+    /// The life of the thread.
+    fn serve(&self, tokio: tokio::runtime::Runtime) {
+        tokio.block_on(self.stop.notified());
+        drop(tokio);
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait_for_end(&self, longest: Duration) {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.changed.wait_timeout_while(ended, longest, |ended| !*ended);
+    }
+}
+
+fn start() -> Result<Runtime> {
+    // Nobody forks meanwhile: tokio has a lock of the whole process.
+    let _inside = startup::enter()?;
+    let tokio = build()?;
+    let spawner = Spawner(tokio.handle().clone());
+    let io = Arc::new(IoThread::default());
+    let served = io.clone();
+    thread::spawn(c"mapstore-io", move || served.serve(tokio)).map_err(resources::no_thread)?;
+    Ok(Runtime { generation: process::generation(), spawner, io })
+}
+
+fn build() -> Result<tokio::runtime::Runtime> {
+    let failed = |error: std::io::Error| {
+        resources::no_descriptor(&error).unwrap_or_else(|| {
+            Error::new(ErrorKind::Internal, "runtime", format!("can't start it: {error}")).with_source(error)
         })
-}
-
-/// Blocks all signals on this thread; restores the mask when dropped.
-struct SignalsBlocked(libc::sigset_t);
-
-impl SignalsBlocked {
-    fn new() -> Self {
-        // SAFETY: both sets are valid for writing; the call can't fail with them.
-        unsafe {
-            let mut all = std::mem::zeroed();
-            let mut before = std::mem::zeroed();
-            libc::sigfillset(&mut all);
-            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-            SignalsBlocked(before)
-        }
-    }
-}
-
-impl Drop for SignalsBlocked {
-    fn drop(&mut self) {
-        // SAFETY: the set was filled in by `new`.
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut()) };
-    }
+    };
+    // For the two that tokio keeps for good there is only a panic, which would be printed.
+    resources::descriptors(DESCRIPTORS).map_err(failed)?;
+    tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)
 }
 
 /// Blocking on a tokio worker would stop every other task of it, so it is an
@@ -319,6 +323,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "it is about tokio's own threads")]
     fn async_code_is_refused_and_spawn_blocking_is_not() {
         let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let refused = tokio.block_on(async { refuse_async_context() });

@@ -14,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use crate::error::{Error, ErrorKind};
 use crate::host::deadline::Try;
+use crate::host::resources;
 use crate::model::{Snapshot, Version};
 use crate::server::connection::{Connection, chain};
 use crate::server::failure::Failure;
@@ -327,7 +328,10 @@ impl Api {
 
     /// Of hyper's errors only those of connecting say for certain that nothing was sent.
     fn transport(&self, error: kube::Error) -> Failure {
-        let text = chain(&error);
+        let mut text = chain(&error);
+        if let Some(limit) = resources::no_descriptor(&error) {
+            text = format!("{text}; {limit}");
+        }
         let kube::Error::Service(cause) = &error else {
             return Failure::Silence(self.unavailable(text).with_source(error));
         };

@@ -18,6 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::config::Cluster;
 use crate::error::{Error, ErrorKind, Result};
+use crate::host::blocking;
 use crate::host::process::PerProcess;
 use crate::server::connector;
 use crate::server::credentials::{Credentials, SWAP, SWAP_PAUSE};
@@ -174,7 +175,7 @@ impl Connection {
         }
         made.looked = Instant::now();
         let files = tls::files(&self.cluster);
-        let now = tokio::time::timeout(PATIENCE, blocking(move || stamps(&files))).await;
+        let now = tokio::time::timeout(PATIENCE, blocking::run(move || stamps(&files))).await;
         matches!(now, Ok(Ok(now)) if now != made.files)
     }
 
@@ -194,7 +195,7 @@ impl Connection {
     async fn connect(&self, identity: Option<Identity>) -> Result<Made> {
         let cluster = self.cluster.clone();
         let own = identity.clone();
-        let (files, to_server, to_proxy) = blocking(move || {
+        let (files, to_server, to_proxy) = blocking::run(move || {
             // Before they are read: what comes in between is found by the next look.
             let files = stamps(&tls::files(&cluster));
             let through_https =
@@ -222,13 +223,6 @@ fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
         Some((about.modified().ok()?, about.len(), about.ino()))
     };
     files.iter().map(stamp).collect()
-}
-
-/// Files and processes are never waited for on the I/O thread.
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        Error::new(ErrorKind::Internal, "runtime", format!("a blocking task ended early: {error}"))
-    })
 }
 
 /// An error with all its causes, in one line.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use crate::config::exec::{Complaints, ExecCredential};
 use crate::config::{Auth, read_token};
 use crate::error::{Error, ErrorKind, Result};
-use crate::server::connection::blocking;
+use crate::host::blocking;
 use crate::server::tls::Identity;
 
 /// How long a token file is trusted; the kubelet renews tokens well before they expire.
@@ -237,7 +237,7 @@ async fn token_in(file: &std::path::Path) -> Result<String> {
     loop {
         let abandoned = Abandoned::default();
         let (path, flag) = (file.to_owned(), abandoned.0.clone());
-        let token = blocking(move || read_token(&path, || flag.load(Ordering::Relaxed))).await?;
+        let token = blocking::run(move || read_token(&path, || flag.load(Ordering::Relaxed))).await?;
         if token.is_ok() || Instant::now() >= until {
             return token;
         }

@@ -14,6 +14,7 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::sync::{Semaphore, watch};
 use tower_service::Service;
 
+use crate::host::blocking;
 use crate::host::process::PerProcess;
 
 const AT_ONCE: usize = 2;
@@ -80,15 +81,17 @@ fn join(name: String, how: fn(&str) -> io::Result<Vec<SocketAddr>>) -> watch::Re
     let (tell, found) = watch::channel(None);
     names.insert(name.clone(), found.clone());
     tokio::spawn(async move {
-        // Held until libc is back, not only as long as somebody waits for it.
         let Ok(thread) = under_way.threads.clone().acquire_owned().await else { return };
-        let _ = tokio::task::spawn_blocking(move || {
-            let answer = how(&name).map_err(Arc::new);
-            under_way.names().remove(&name);
-            tell.send_replace(Some(answer));
+        let asked = name.clone();
+        let answer = blocking::run(move || {
+            let answer = how(&asked);
+            // Held until libc is back, not only as long as somebody waits for it.
             drop(thread);
-        })
-        .await;
+            answer
+        });
+        let answer = answer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        under_way.names().remove(&name);
+        tell.send_replace(Some(answer.map_err(Arc::new)));
     });
     found
 }
@@ -111,18 +114,14 @@ mod tests {
     /// Three names that hang held every blocking thread, and no other store could be opened.
     #[test]
     fn hanging_look_ups_leave_a_thread_for_others() {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(3)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         runtime.block_on(async {
             let started = Instant::now();
             let waiting: Vec<_> =
                 (0..9).map(|n| tokio::spawn(look_up(format!("name-{}", n % 3), slow))).collect();
             tokio::time::sleep(Duration::from_millis(50)).await;
-            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            blocking::run(|| ()).await.unwrap();
             assert!(started.elapsed() < Duration::from_millis(250), "{:?}", started.elapsed());
             for found in waiting {
                 assert_eq!(found.await.unwrap().unwrap().count(), 1);

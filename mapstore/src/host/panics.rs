@@ -11,8 +11,11 @@
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, set_hook, take_hook};
-use std::sync::Once;
+use std::sync::atomic::AtomicBool;
 use std::thread;
+
+use crate::host::startup;
+use crate::host::thread::is_ours;
 
 thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
@@ -25,7 +28,9 @@ pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     let outer = GUARDED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(body)).map_err(|payload| {
         let text = text_of(&*payload);
-        let place = PLACE.take().unwrap_or_else(|| "an unknown place".to_owned());
+        // In the last moments of a thread there is no such slot any more.
+        let place =
+            PLACE.try_with(RefCell::take).ok().flatten().unwrap_or_else(|| "an unknown place".to_owned());
         drop_quietly(payload);
         format!("mapstore panicked at {place}: {text}; this is a defect, please report it")
     });
@@ -46,12 +51,12 @@ fn text_of(payload: &(dyn Any + Send)) -> String {
 }
 
 fn keep_quiet() {
-    static SET: Once = Once::new();
+    static SET: AtomicBool = AtomicBool::new(false);
     // In a thread that is panicking the hook can't be changed.
-    if SET.is_completed() || thread::panicking() {
+    if thread::panicking() {
         return;
     }
-    SET.call_once(|| {
+    startup::once(&SET, || {
         let found = take_hook();
         set_hook(Box::new(move |info| {
             if !note(info) {
@@ -68,7 +73,7 @@ fn note(info: &PanicHookInfo<'_>) -> bool {
         let place = info.location().map(ToString::to_string);
         let _ = PLACE.try_with(|slot| slot.replace(place));
     }
-    guarded || thread::current().name().is_some_and(|name| name.starts_with("mapstore-"))
+    guarded || is_ours()
 }
 
 #[cfg(test)]
