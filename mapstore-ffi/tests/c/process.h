@@ -54,18 +54,18 @@ static inline size_t heap(void) {
     return info.uordblks + info.hblkhd;
 }
 
-/* Threads of the library; each blocks every signal that can be blocked. Those
- * that are not ours are the program's `own`. */
-static inline int library_threads(int own) {
+/* One look at them; `others` are those that are not the library's, by their names. */
+static inline int count_threads(int *others) {
     DIR *dir = opendir("/proc/self/task");
     struct dirent *entry;
-    int count = 0, others = 0;
+    int count = 0;
+    *others = 0;
     CHECK(dir != NULL);
     while ((entry = readdir(dir)) != NULL) {
         unsigned long long blocked, all = ~0ULL;
         if (entry->d_name[0] == '.') continue;
         if (strncmp(task_field(entry->d_name, "Name"), "mapstore-", 9) != 0) {
-            others += *task_field(entry->d_name, "Name") != '\0';
+            *others += *task_field(entry->d_name, "Name") != '\0';
             continue;
         }
         count++;
@@ -76,6 +76,15 @@ static inline int library_threads(int own) {
         if (*task_field(entry->d_name, "SigBlk") != '\0' && !under_a_tool()) CHECK((blocked & all) == all);
     }
     closedir(dir);
+    return count;
+}
+
+/* Threads of the library; each blocks every signal that can be blocked. Those
+ * that are not ours are the program's `own`; a thread has no name of its own
+ * in its first moment. */
+static inline int library_threads(int own) {
+    int count, others, looks = 0;
+    while (count = count_threads(&others), others != own && looks++ < 1000) sleep_ms(1);
     CHECK(others == own);
     return count;
 }
