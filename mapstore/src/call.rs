@@ -1,9 +1,10 @@
 //! The settings of one call: its deadline and its cancel token.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::host::cancel::CancelToken;
+use crate::host::cancel::{CancelToken, Wanted, Watch};
 
 /// The deadline of a call that doesn't say another.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,10 +26,11 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Call {
     timeout: Option<Duration>,
     cancel: Option<CancelToken>,
+    wanted: Option<Wanted>,
 }
 
 impl Call {
@@ -49,6 +51,19 @@ impl Call {
         self
     }
 
+    /// For bindings whose caller must do something while it waits, such as
+    /// looking for signals: `wanted` is called on the waiting thread every 50 ms,
+    /// and `false` cancels the call.
+    #[doc(hidden)]
+    pub fn wanted(mut self, wanted: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.wanted = Some(Arc::new(wanted));
+        self
+    }
+
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.wanted.as_ref().map(Watch::new)
+    }
+
     pub(crate) fn timeout_or(&self, default: Duration) -> Result<Duration> {
         check_timeout(self.timeout.unwrap_or(default))
     }
@@ -59,6 +74,12 @@ impl Call {
 
     pub(crate) fn cancel_token(&self) -> Option<&CancelToken> {
         self.cancel.as_ref()
+    }
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Call").field("timeout", &self.timeout).field("cancel", &self.cancel).finish()
     }
 }
 

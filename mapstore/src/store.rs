@@ -360,6 +360,7 @@ fn limits(call: &Call, default: Duration, subject: String) -> Result<Arc<Limits>
         timeout,
         deadline: Instant::now() + timeout,
         cancel: call.cancel_token().cloned(),
+        watch: call.watch(),
         progress: Progress::new(Stage::Reading),
         subject,
     }))

@@ -62,6 +62,35 @@ impl CancelToken {
     }
 }
 
+/// Asked by the thread that waits, whether its call is still wanted: the main
+/// thread of a Python program has to look for signals itself.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    wanted: Wanted,
+    /// Of this one call.
+    unwanted: CancelToken,
+}
+
+/// `false`: the call is to be cancelled.
+pub(crate) type Wanted = Arc<dyn Fn() -> bool + Send + Sync>;
+
+impl Watch {
+    pub fn new(wanted: &Wanted) -> Self {
+        Watch { wanted: wanted.clone(), unwanted: CancelToken::new() }
+    }
+
+    /// Asks, holding no lock: a signal handler may make calls of its own.
+    pub fn ask(&self) {
+        if !(self.wanted)() {
+            self.unwanted.cancel();
+        }
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.unwanted.is_cancelled()
+    }
+}
+
 impl std::fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("CancelToken").field(&self.is_cancelled()).finish()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::cancel::CancelToken;
+use crate::host::cancel::{CancelToken, Watch};
 
 /// What bounds one call.
 #[derive(Clone)]
@@ -14,6 +14,7 @@ pub(crate) struct Limits {
     pub timeout: Duration,
     pub deadline: Instant,
     pub cancel: Option<CancelToken>,
+    pub watch: Option<Watch>,
     pub progress: Progress,
     pub subject: String,
 }
@@ -107,6 +108,7 @@ impl Limits {
 
     pub fn is_cancelled(&self) -> bool {
         self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+            || self.watch.as_ref().is_some_and(Watch::is_cancelled)
     }
 
     pub fn is_past(&self) -> bool {
@@ -225,6 +227,7 @@ mod tests {
                 timeout: Duration::from_secs(2),
                 deadline: Instant::now(),
                 cancel: None,
+                watch: None,
                 progress: Progress::new(stage),
                 subject: "configmap n/m".into(),
             };
@@ -245,6 +248,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             deadline: Instant::now(),
             cancel: None,
+            watch: None,
             progress: Progress::new(stage),
             subject: "configmap n/m".into(),
         };

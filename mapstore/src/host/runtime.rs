@@ -30,6 +30,8 @@ const GRACE: Duration = Duration::from_millis(40);
 
 /// What a runtime takes, and what tokio keeps for good with the first one.
 const DESCRIPTORS: usize = 6;
+/// How often a waiting caller that has something to look for looks for it.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// How long the last store to go waits for the I/O thread to end.
 const LAST_WORDS: Duration = Duration::from_millis(30);
@@ -275,7 +277,13 @@ impl<T> Waiter<T> {
             if left.is_zero() || limits.is_cancelled() || closing.is_closed() {
                 break;
             }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            let slice = if limits.watch.is_some() { left.min(SLICE) } else { left };
+            state = self.changed.wait_timeout(state, slice).unwrap_or_else(PoisonError::into_inner).0;
+            if let Some(watch) = &limits.watch {
+                drop(state);
+                watch.ask();
+                state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            }
         }
         match std::mem::replace(&mut *state, Waiting::Taken) {
             Waiting::Answered(answer) => Some(answer),
@@ -317,6 +325,7 @@ mod tests {
             timeout,
             deadline: Instant::now() + timeout,
             cancel: None,
+            watch: None,
             progress: Progress::new(Stage::Reading),
             subject: "test".into(),
         }
@@ -364,6 +373,25 @@ mod tests {
         limits.progress.set(Stage::InFlight);
         let result: Result<()> = runtime.run(&limits, &Closing::default(), std::future::pending());
         assert_eq!(result.unwrap_err().kind(), ErrorKind::OutcomeUnknown);
+    }
+
+    #[test]
+    fn a_caller_is_asked_while_it_waits_and_can_end_the_call() {
+        let runtime = Runtime::get().unwrap();
+        let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let seen = asked.clone();
+        let caller = std::thread::current().id();
+        let wanted: crate::host::cancel::Wanted = Arc::new(move || {
+            assert_eq!(std::thread::current().id(), caller);
+            seen.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2
+        });
+        let watch = Some(crate::host::cancel::Watch::new(&wanted));
+        let limits = Limits { watch, ..limits(Duration::from_secs(20)) };
+        let started = Instant::now();
+        let result: Result<()> = runtime.run(&limits, &Closing::default(), std::future::pending());
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::Cancelled);
+        assert_eq!(asked.load(std::sync::atomic::Ordering::SeqCst), 3);
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 
     #[test]
