@@ -4,22 +4,28 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
-use crate::convert::{bytes_of, raise};
+use crate::call::at_once;
+use crate::convert::{Key, Text, bytes_of};
 
-#[pyclass(frozen, module = "mapstore._native")]
+/// Several changes that are made together or not at all: see Store.apply.
+///
+/// Every method but the constructor gives the batch itself, so that they can
+/// be chained. A later change of a key replaces an earlier one.
+#[pyclass(frozen, module = "mapstore")]
 pub struct Batch(Mutex<mapstore::Batch>);
+
+type This<'py> = PyRef<'py, Batch>;
 
 impl Batch {
     pub fn core(&self) -> MutexGuard<'_, mapstore::Batch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add<'py>(
-        slf: PyRef<'py, Self>,
+    fn add(
+        slf: This<'_>,
         step: impl FnOnce(&mut mapstore::Batch) -> mapstore::Result<()>,
-    ) -> PyResult<PyRef<'py, Self>> {
-        let added = step(&mut slf.core());
-        added.map_err(|error| raise(slf.py(), &error))?;
+    ) -> PyResult<This<'_>> {
+        at_once(slf.py(), || step(&mut slf.core()))?;
         Ok(slf)
     }
 }
@@ -31,50 +37,50 @@ impl Batch {
         Batch(Mutex::default())
     }
 
-    fn set<'py>(slf: PyRef<'py, Self>, key: &str, value: &Bound<'_, PyAny>) -> PyResult<PyRef<'py, Self>> {
+    /// Stores a value, unless it is stored already.
+    fn set<'py>(slf: This<'py>, key: Key, value: &Bound<'_, PyAny>) -> PyResult<This<'py>> {
         let value = bytes_of(value)?;
-        Self::add(slf, |batch| batch.set(key, value).map(drop))
+        Self::add(slf, |batch| batch.set(&key.0, value).map(drop))
     }
 
-    fn force_set<'py>(
-        slf: PyRef<'py, Self>,
-        key: &str,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<PyRef<'py, Self>> {
+    /// Stores a value in a new revision, even if it is stored already.
+    fn force_set<'py>(slf: This<'py>, key: Key, value: &Bound<'_, PyAny>) -> PyResult<This<'py>> {
         let value = bytes_of(value)?;
-        Self::add(slf, |batch| batch.force_set(key, value).map(drop))
+        Self::add(slf, |batch| batch.force_set(&key.0, value).map(drop))
     }
 
-    fn delete<'py>(slf: PyRef<'py, Self>, key: &str) -> PyResult<PyRef<'py, Self>> {
-        Self::add(slf, |batch| batch.delete(key).map(drop))
+    /// Removes a key. A missing one is fine.
+    fn delete(slf: This<'_>, key: Key) -> PyResult<This<'_>> {
+        Self::add(slf, |batch| batch.delete(&key.0).map(drop))
     }
 
-    fn truncate(slf: PyRef<'_, Self>) -> PyResult<PyRef<'_, Self>> {
+    /// Removes every key, other writers' too.
+    fn truncate(slf: This<'_>) -> PyResult<This<'_>> {
         Self::add(slf, |batch| batch.truncate().map(drop))
     }
 
-    fn if_absent<'py>(slf: PyRef<'py, Self>, key: &str) -> PyResult<PyRef<'py, Self>> {
-        Self::add(slf, |batch| batch.if_absent(key).map(drop))
+    /// Makes the changes only if there is no such key.
+    fn if_absent(slf: This<'_>, key: Key) -> PyResult<This<'_>> {
+        Self::add(slf, |batch| batch.if_absent(&key.0).map(drop))
     }
 
-    fn if_present<'py>(slf: PyRef<'py, Self>, key: &str) -> PyResult<PyRef<'py, Self>> {
-        Self::add(slf, |batch| batch.if_present(key).map(drop))
+    /// Makes the changes only if there is such a key.
+    fn if_present(slf: This<'_>, key: Key) -> PyResult<This<'_>> {
+        Self::add(slf, |batch| batch.if_present(&key.0).map(drop))
     }
 
-    fn if_equals<'py>(
-        slf: PyRef<'py, Self>,
-        key: &str,
-        value: &Bound<'_, PyAny>,
-    ) -> PyResult<PyRef<'py, Self>> {
+    /// Makes the changes only if the key has exactly this value.
+    fn if_equals<'py>(slf: This<'py>, key: Key, value: &Bound<'_, PyAny>) -> PyResult<This<'py>> {
         let value = bytes_of(value)?;
-        Self::add(slf, |batch| batch.if_equals(key, value).map(drop))
+        Self::add(slf, |batch| batch.if_equals(&key.0, value).map(drop))
     }
 
-    fn if_revision<'py>(slf: PyRef<'py, Self>, revision: &str) -> PyResult<PyRef<'py, Self>> {
-        Self::add(slf, |batch| batch.if_revision(revision).map(drop))
+    /// Makes the changes only if the map is still at this revision.
+    fn if_revision(slf: This<'_>, revision: Text) -> PyResult<This<'_>> {
+        Self::add(slf, |batch| batch.if_revision(&revision.0).map(drop))
     }
 
     fn __repr__(&self) -> String {
-        format!("{:?}", self.core())
+        format!("<mapstore.{:?}>", self.core())
     }
 }

@@ -4,6 +4,8 @@
 mod batch;
 mod call;
 mod convert;
+mod detach;
+mod options;
 mod snapshot;
 mod store;
 mod update;
@@ -21,7 +23,8 @@ fn native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::Batch>()?;
     module.add_class::<call::CancelToken>()?;
     module.add_class::<update::Update>()?;
-    module.add_function(wrap_pyfunction!(store::verify_connection, module)?)
+    module.add_function(wrap_pyfunction!(convert::first_exceptions, module)?)?;
+    module.add_function(wrap_pyfunction!(options::verify_connection, module)?)
 }
 
 /// What is kept between calls belongs to one interpreter; another one that used

@@ -3,6 +3,8 @@
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
+use crate::convert::Key;
+
 #[pyclass(frozen, module = "mapstore._native")]
 pub struct Snapshot(pub mapstore::Snapshot);
 
@@ -13,15 +15,12 @@ impl Snapshot {
         self.0.revision().map(ToString::to_string)
     }
 
-    fn value<'py>(&self, py: Python<'py>, key: &str) -> Option<Bound<'py, PyBytes>> {
-        self.0.get(key).map(|value| PyBytes::new(py, value))
+    /// `None`: there is no such key.
+    fn get<'py>(&self, py: Python<'py>, key: Key) -> Option<Bound<'py, PyBytes>> {
+        self.0.get(&key.0).map(|value| PyBytes::new(py, value))
     }
 
-    fn names(&self) -> Vec<&str> {
+    fn keys(&self) -> Vec<&str> {
         self.0.keys().collect()
-    }
-
-    fn count(&self) -> usize {
-        self.0.len()
     }
 }

@@ -1,86 +1,23 @@
 //! The store: every operation, converted.
 
-use std::path::PathBuf;
 use std::sync::Mutex;
 
-use mapstore::{Cache, Options};
+use mapstore::{Cache, ErrorKind};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::batch::Batch;
-use crate::call::{CancelToken, Limits};
-use crate::convert::{Written, bytes_of, duration, invalid, optional_bytes, raise, written};
+use crate::call::{Cancel, Limits, Timeout, at_once, settings};
+use crate::convert::{Key, Text, Written, bytes_of, optional_bytes, written};
+use crate::detach::detached;
+use crate::options::{Place, cache_mode};
 use crate::snapshot::Snapshot;
 use crate::update::Update;
 
-#[pyclass(subclass, frozen, weakref, module = "mapstore._native")]
+#[pyclass(frozen, module = "mapstore._native")]
 pub struct Store {
     store: mapstore::Store,
     cached: bool,
-}
-
-type Timeout = Option<f64>;
-type Cancel<'a, 'py> = Option<&'a Bound<'py, CancelToken>>;
-
-#[allow(clippy::too_many_arguments, reason = "Python's keywords")]
-fn options(
-    py: Python<'_>,
-    name: &str,
-    namespace: Option<String>,
-    kubeconfig: Option<PathBuf>,
-    context: Option<String>,
-    cache: &str,
-    timeout: f64,
-    (text_values, binary_only, strict_lookup): (bool, bool, bool),
-    write_budget: Option<u64>,
-) -> PyResult<(Options, bool)> {
-    let mode = match cache {
-        "none" => Cache::None,
-        "exclusive" => Cache::Exclusive,
-        other => {
-            return Err(invalid(py, "cache", &format!("{other:?} is none of \"none\" and \"exclusive\"")));
-        }
-    };
-    let mut options = Options::new(name)
-        .cache(mode)
-        .timeout(duration(py, timeout)?)
-        .text_values(text_values)
-        .binary_only(binary_only)
-        .strict_lookup(strict_lookup);
-    if let Some(namespace) = namespace {
-        options = options.namespace(namespace);
-    }
-    if let Some(kubeconfig) = kubeconfig {
-        options = options.kubeconfig(kubeconfig);
-    }
-    if let Some(context) = context {
-        options = options.context(context);
-    }
-    if let Some(budget) = write_budget {
-        options = options.write_budget(budget);
-    }
-    Ok((options, mode != Cache::None))
-}
-
-/// Whether a store opened like this could work. Changes nothing.
-#[pyfunction]
-#[pyo3(signature = (name, *, namespace=None, kubeconfig=None, context=None, timeout=10.0, strict_lookup=false,
-                    cancel=None))]
-#[allow(clippy::too_many_arguments, reason = "Python's keywords")]
-pub fn verify_connection(
-    py: Python<'_>,
-    name: &str,
-    namespace: Option<String>,
-    kubeconfig: Option<PathBuf>,
-    context: Option<String>,
-    timeout: f64,
-    strict_lookup: bool,
-    cancel: Cancel<'_, '_>,
-) -> PyResult<()> {
-    let flags = (false, false, strict_lookup);
-    let (options, _) = options(py, name, namespace, kubeconfig, context, "none", timeout, flags, None)?;
-    let limits = Limits::new(py, None, cancel)?;
-    limits.blocking(py, || options.verify_connection(&limits.call))
 }
 
 impl Store {
@@ -94,7 +31,7 @@ impl Store {
         limits.blocking(py, || work(self.store.with(&limits.call)))
     }
 
-    /// A read: from memory it doesn't block, so that the GIL is kept.
+    /// A read: from memory it doesn't wait, so that the GIL is kept.
     fn look<T: Send>(
         &self,
         py: Python<'_>,
@@ -102,8 +39,8 @@ impl Store {
         work: impl FnOnce(mapstore::Store) -> mapstore::Result<T> + Send,
     ) -> PyResult<T> {
         if self.cached {
-            let limits = Limits::new(py, timeout, cancel)?;
-            return work(self.store.with(&limits.call)).map_err(|error| raise(py, &error));
+            let call = settings(py, timeout, cancel)?;
+            return at_once(py, || work(self.store.with(&call)));
         }
         self.run(py, (timeout, cancel), work)
     }
@@ -112,16 +49,14 @@ impl Store {
 #[pymethods]
 impl Store {
     #[new]
-    #[pyo3(signature = (name, *, namespace=None, kubeconfig=None, context=None, cache="none", timeout=10.0,
-                        text_values=false, binary_only=false, strict_lookup=false, write_budget=None, cancel=None))]
     #[allow(clippy::too_many_arguments, reason = "Python's keywords")]
     fn new(
         py: Python<'_>,
-        name: &str,
-        namespace: Option<String>,
-        kubeconfig: Option<PathBuf>,
-        context: Option<String>,
-        cache: &str,
+        name: Text,
+        namespace: Option<Text>,
+        kubeconfig: Option<Vec<u8>>,
+        context: Option<Text>,
+        cache: Text,
         timeout: f64,
         text_values: bool,
         binary_only: bool,
@@ -129,12 +64,16 @@ impl Store {
         write_budget: Option<u64>,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Self> {
-        let flags = (text_values, binary_only, strict_lookup);
-        let (options, cached) =
-            options(py, name, namespace, kubeconfig, context, cache, timeout, flags, write_budget)?;
+        let mode = cache_mode(py, &cache)?;
+        let place = Place { name, namespace, kubeconfig, context };
+        let mut options = place.options(py, timeout)?.cache(mode).text_values(text_values);
+        options = options.binary_only(binary_only).strict_lookup(strict_lookup);
+        if let Some(budget) = write_budget {
+            options = options.write_budget(budget);
+        }
         let limits = Limits::new(py, None, cancel)?;
         let store = limits.blocking(py, || options.open_with(&limits.call))?;
-        Ok(Store { store, cached })
+        Ok(Store { store, cached: mode != Cache::None })
     }
 
     #[getter]
@@ -149,86 +88,80 @@ impl Store {
 
     /// `None`: there is no such key.
     #[pyo3(signature = (key, timeout=None, cancel=None))]
-    fn find_value<'py>(
+    fn get<'py>(
         &self,
         py: Python<'py>,
-        key: &str,
+        key: Key,
         timeout: Timeout,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let found = if self.cached && timeout.is_none() && cancel.is_none() {
-            self.store.get(key).map_err(|error| raise(py, &error))?
+            at_once(py, || self.store.get(&key.0))?
         } else {
-            self.look(py, (timeout, cancel), |store| store.get(key))?
+            self.look(py, (timeout, cancel), |store| store.get(&key.0))?
         };
         Ok(found.map(|value| PyBytes::new(py, &value)))
     }
 
-    #[pyo3(signature = (key, *, timeout=None, cancel=None))]
-    fn contains(
-        &self,
-        py: Python<'_>,
-        key: &str,
-        timeout: Timeout,
-        cancel: Cancel<'_, '_>,
-    ) -> PyResult<bool> {
-        self.look(py, (timeout, cancel), |store| store.contains(key))
+    #[pyo3(signature = (key, timeout=None, cancel=None))]
+    fn contains(&self, py: Python<'_>, key: Key, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<bool> {
+        self.look(py, (timeout, cancel), |store| store.contains(&key.0))
     }
 
-    #[pyo3(signature = (*, timeout=None, cancel=None))]
+    #[pyo3(signature = (timeout=None, cancel=None))]
     fn len(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<usize> {
         self.look(py, (timeout, cancel), |store| store.len())
     }
 
     #[pyo3(signature = (timeout=None, cancel=None))]
-    fn take_snapshot(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<Snapshot> {
+    fn snapshot(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<Snapshot> {
         Ok(Snapshot(self.look(py, (timeout, cancel), |store| store.snapshot())?))
     }
 
     #[pyo3(signature = (key, value, timeout=None, cancel=None))]
-    fn do_set(
+    fn set(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: Key,
         value: &Bound<'_, PyAny>,
         timeout: Timeout,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Written> {
         let value = bytes_of(value)?;
-        Ok(written(self.run(py, (timeout, cancel), |store| store.set(key, value))?))
+        Ok(written(self.run(py, (timeout, cancel), |store| store.set(&key.0, value))?))
     }
 
     #[pyo3(signature = (key, value, timeout=None, cancel=None))]
-    fn do_force_set(
+    fn force_set(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: Key,
         value: &Bound<'_, PyAny>,
         timeout: Timeout,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Written> {
         let value = bytes_of(value)?;
-        Ok(written(self.run(py, (timeout, cancel), |store| store.force_set(key, value))?))
+        Ok(written(self.run(py, (timeout, cancel), |store| store.force_set(&key.0, value))?))
     }
 
     #[pyo3(signature = (key, timeout=None, cancel=None))]
-    fn do_delete(
+    fn delete(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: Key,
         timeout: Timeout,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Written> {
-        Ok(written(self.run(py, (timeout, cancel), |store| store.delete(key))?))
+        Ok(written(self.run(py, (timeout, cancel), |store| store.delete(&key.0))?))
     }
 
     #[pyo3(signature = (timeout=None, cancel=None))]
-    fn do_truncate(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<Written> {
+    fn truncate(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<Written> {
         Ok(written(self.run(py, (timeout, cancel), |store| store.truncate())?))
     }
 
     #[pyo3(signature = (batch, timeout=None, cancel=None))]
-    fn do_apply(
+    fn apply(
         &self,
         py: Python<'_>,
         batch: &Bound<'_, Batch>,
@@ -240,10 +173,10 @@ impl Store {
     }
 
     #[pyo3(signature = (key, expected, value, timeout=None, cancel=None))]
-    fn do_compare_and_set(
+    fn compare_and_set(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: Key,
         expected: Option<&Bound<'_, PyAny>>,
         value: Option<&Bound<'_, PyAny>>,
         timeout: Timeout,
@@ -251,7 +184,7 @@ impl Store {
     ) -> PyResult<Written> {
         let (expected, value) = (optional_bytes(expected)?, optional_bytes(value)?);
         let done = self.run(py, (timeout, cancel), |store| {
-            store.compare_and_set(key, expected.as_deref(), value.as_deref())
+            store.compare_and_set(&key.0, expected.as_deref(), value.as_deref())
         })?;
         Ok(written(done))
     }
@@ -260,22 +193,22 @@ impl Store {
     fn begin_update(
         &self,
         py: Python<'_>,
-        key: &str,
+        key: Key,
         timeout: Timeout,
         cancel: Cancel<'_, '_>,
     ) -> PyResult<Update> {
         let limits = Limits::new(py, timeout, cancel)?;
-        let update = limits.blocking(py, || self.store.with(&limits.call).begin_update(key))?;
+        let update = limits.blocking(py, || self.store.with(&limits.call).begin_update(&key.0))?;
         Ok(Update { update: Mutex::new(update), limits })
     }
 
-    #[pyo3(signature = (*, timeout=None, cancel=None))]
+    #[pyo3(signature = (timeout=None, cancel=None))]
     fn refresh(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<()> {
         self.run(py, (timeout, cancel), |store| store.refresh())
     }
 
     #[pyo3(signature = (timeout=None, cancel=None))]
-    fn find_usage(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<[u64; 8]> {
+    fn usage(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<[u64; 8]> {
         let usage = self.look(py, (timeout, cancel), |store| store.usage())?;
         Ok([
             usage.keys,
@@ -289,13 +222,19 @@ impl Store {
         ])
     }
 
-    #[pyo3(signature = (*, timeout=None, cancel=None))]
+    #[pyo3(signature = (timeout=None, cancel=None))]
     fn verify_connection(&self, py: Python<'_>, timeout: Timeout, cancel: Cancel<'_, '_>) -> PyResult<()> {
         self.run(py, (timeout, cancel), |store| store.verify_connection())
     }
 
-    /// Calls under way in other threads end with `ClosedError`, later ones too.
+    /// In a forked child there is nothing to close: what a `with` or an `atexit`
+    /// of the parent does there must not end in an exception.
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        py.detach(|| self.store.close()).map_err(|error| raise(py, &error))
+        let closed = detached(py, || mapstore::panics::caught(|| self.store.close()));
+        match closed {
+            Ok(Err(error)) if error.kind() == ErrorKind::Forked => Ok(()),
+            Ok(closed) => at_once(py, || closed),
+            Err(panic) => Err(crate::convert::panicked(py, panic)),
+        }
     }
 }

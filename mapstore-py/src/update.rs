@@ -23,7 +23,7 @@ impl Update {
         update.value().map(|value| PyBytes::new(py, value))
     }
 
-    /// `None`: somebody else was faster.
+    /// `value` `None`: removes the key. The result `None`: somebody else was faster.
     #[pyo3(signature = (value))]
     fn commit(&self, py: Python<'_>, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Written>> {
         let value = optional_bytes(value)?;

@@ -7,14 +7,14 @@
 
 Calls block, release the GIL and end with Ctrl-C; each has a deadline. In a
 forked child a store answers ForkedError: open another there (with
-multiprocessing, in the worker). Subinterpreters are refused at import. Log
+multiprocessing, in the worker); closing the parent's does nothing there. Subinterpreters are refused at import. Log
 records of the logger "mapstore" hold no values.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Optional, Union
+import typing as t
 
 from ._errors import (
     CancelledError,
@@ -38,26 +38,28 @@ from ._errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from ._native import Batch, CancelToken, __version__, verify_connection
-from ._store import Snapshot, Store, Usage, Written
+from ._native import Batch, CancelToken, __version__
+from ._snapshot import Snapshot
+from ._store import Store, verify_connection
+from ._types import DELETE, UNLIMITED, Delete, Usage, Written
 
-#: As a write budget: no limit.
-UNLIMITED = 2**64 - 1
+for _public in (Delete, Snapshot, Store, Usage, Written, verify_connection):
+    _public.__module__ = "mapstore"
 
 
 def open(
     name: str,
     *,
-    namespace: Optional[str] = None,
-    kubeconfig: Union[str, os.PathLike[str], None] = None,
-    context: Optional[str] = None,
-    cache: str = "none",
+    namespace: t.Optional[str] = None,
+    kubeconfig: t.Union[str, os.PathLike[str], None] = None,
+    context: t.Optional[str] = None,
+    cache: t.Literal["none", "exclusive"] = "none",
     timeout: float = 10.0,
     text_values: bool = False,
     binary_only: bool = False,
     strict_lookup: bool = False,
-    write_budget: Optional[int] = None,
-    cancel: Optional[CancelToken] = None,
+    write_budget: t.Optional[int] = None,
+    cancel: t.Optional[CancelToken] = None,
 ) -> Store:
     """Opens the store over the ConfigMap ``name``.
 
@@ -91,6 +93,7 @@ def open(
 
 
 __all__ = [
+    "DELETE",
     "UNLIMITED",
     "Batch",
     "CancelToken",
@@ -99,6 +102,7 @@ __all__ = [
     "ConfigError",
     "ConflictError",
     "DeadlineError",
+    "Delete",
     "ForbiddenError",
     "ForkedError",
     "ImmutableError",

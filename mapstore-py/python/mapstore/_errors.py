@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional
+import json
+import typing as t
+
+from ._native import first_exceptions
 
 
 class MapStoreError(Exception):
@@ -16,15 +19,15 @@ class MapStoreError(Exception):
     code: int = 0
     #: The name of the kind, as in the documentation.
     kind: str = ""
-    #: What it is about: a key, a map, a file, a variable.
+    #: What it is about: a key (key "colour"), a map, a file, a variable.
     subject: str = ""
     #: The status of the API server's refusal, if it was one.
-    http_status: Optional[int] = None
+    http_status: t.Optional[int] = None
     #: The same call may succeed later without anybody changing anything.
     retryable: bool = False
     #: Of a TooLargeError, in bytes, where known.
-    used: Optional[int] = None
-    limit: Optional[int] = None
+    used: t.Optional[int] = None
+    limit: t.Optional[int] = None
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else self.kind
@@ -108,46 +111,40 @@ class InternalError(MapStoreError):
     """A defect of mapstore."""
 
 
-_CLASSES: dict[str, type[MapStoreError]] = {
-    cls.__name__[: -len("Error")]: cls
-    for cls in (
-        InvalidArgumentError,
-        TooLargeError,
-        ConflictError,
-        OutcomeUnknownError,
-        ForbiddenError,
-        RejectedError,
-        UnauthorizedError,
-        NamespaceNotFoundError,
-        ImmutableError,
-        UnavailableError,
-        OverloadedError,
-        DeadlineError,
-        CancelledError,
-        StaleError,
-        ClosedError,
-        ForkedError,
-        ConfigError,
-        InternalError,
-    )
-}
+_KINDS = (
+    InvalidArgumentError,
+    TooLargeError,
+    ConflictError,
+    OutcomeUnknownError,
+    ForbiddenError,
+    RejectedError,
+    UnauthorizedError,
+    NamespaceNotFoundError,
+    ImmutableError,
+    UnavailableError,
+    OverloadedError,
+    DeadlineError,
+    CancelledError,
+    StaleError,
+    ClosedError,
+    ForkedError,
+    ConfigError,
+    InternalError,
+)
 
-
-def from_native(
-    details: tuple[str, int, str, str, Optional[int]],
-    retryable: bool,
-    used: Optional[int],
-    limit: Optional[int],
-) -> MapStoreError:
-    """Called by the native module for each failure."""
-    kind, code, message, subject, status = details
-    error = _CLASSES[kind](message)
-    error.kind, error.code, error.subject, error.http_status = kind, code, subject, status
-    error.retryable, error.used, error.limit = retryable, used, limit
-    return error
+_classes: dict[str, type[MapStoreError]] = {cls.__name__[: -len("Error")]: cls for cls in _KINDS}
+_classes.update(MapStore=MapStoreError, KeyNotFound=KeyNotFoundError)
+for _class in _classes.values():
+    _class.__module__ = "mapstore"
+# By these names too: where the package is imported a second time, its names are those of the first import.
+globals().update({cls.__name__: cls for cls in first_exceptions(_classes).values()})
 
 
 def key_not_found(key: str) -> KeyNotFoundError:
-    error = KeyNotFoundError(f"key {key!r}: there is no such key")
-    error.subject = key
+    error = KeyNotFoundError(f"key {json.dumps(key)}: there is no such key")
+    error.subject = f"key {json.dumps(key)}"
     return error
+
+
+def store_is_empty() -> KeyNotFoundError:
+    return KeyNotFoundError("popitem: the store is empty")

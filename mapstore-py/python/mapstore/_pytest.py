@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import typing as t
+from collections import abc
 
 import pytest
 
-if TYPE_CHECKING:
-    from .testing import DevServer
+if t.TYPE_CHECKING:
+    from . import testing
+
+__all__ = ["mapstore_server"]
 
 
 @pytest.fixture(scope="session")
-def mapstore_server() -> Iterator[DevServer]:
+def mapstore_server() -> abc.Iterator[testing.DevServer]:
     """A mapstore-dev; ``mapstore_server.open(name)`` gives a store on it."""
     from .testing import DevServer
 

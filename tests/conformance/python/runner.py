@@ -95,7 +95,9 @@ def on_store(verb: str, store: mapstore.Store, fields: Fields) -> str:
         return wrote(store.compare_and_set(key, expected, value, **call))
     if verb == "update":
         more = fields.raw.get("append")
-        return wrote(store.update(key, lambda old: None if more is None else (old or b"") + more, **call))
+        return wrote(
+            store.update(key, lambda old: mapstore.DELETE if more is None else (old or b"") + more, **call)
+        )
     if verb == "refresh":
         store.refresh(**call)
         return ""
