@@ -287,11 +287,12 @@ sanitize:
 	$(call step,valgrind and sanitizers)
 	@mapstore-ffi/tests/sanitize.sh
 
-## make bless       writes the generated headers anew
+## make bless       writes the generated headers, and the notices of the Python package, anew
 .PHONY: bless
 bless:
 	MAPSTORE_BLESS=1 cargo test --locked -p mapstore-ffi --test header
 	MAPSTORE_BLESS=1 cargo test --locked -p mapstore-dev-capi
+	python3 mapstore-py/notices.py mapstore-py/THIRD-PARTY-NOTICES.txt
 
 ## make clean       removes what was built here
 .PHONY: clean

@@ -114,7 +114,7 @@ def downloaded_maturin(target: Path) -> Path:
     wheels.mkdir(parents=True, exist_ok=True)
     listed = ROOT / "mapstore-py" / "requirements-wheel.txt"
     if not (wheels / listed.name).exists() or (wheels / listed.name).read_bytes() != listed.read_bytes():
-        pip = [sys.executable, "-m", "pip", "download", "--quiet"]
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"]
         subprocess.run([*pip, "--only-binary=:all:", "-d", wheels, "-r", listed], check=True)
         (wheels / listed.name).write_bytes(listed.read_bytes())
     return wheels
