@@ -26,7 +26,7 @@ use crate::host::{blocking, resources, startup, thread};
 
 /// How long after the deadline the caller still waits for the I/O thread's
 /// own, better informed, verdict.
-const GRACE: Duration = Duration::from_millis(40);
+const GRACE: Duration = Duration::from_millis(25);
 
 /// What a runtime takes, and what tokio keeps for good with the first one.
 const DESCRIPTORS: usize = 6;
@@ -34,7 +34,7 @@ const DESCRIPTORS: usize = 6;
 const SLICE: Duration = Duration::from_millis(50);
 
 /// How long the last store to go waits for the I/O thread to end.
-const LAST_WORDS: Duration = Duration::from_millis(30);
+const LAST_WORDS: Duration = Duration::from_millis(15);
 
 /// A handle to the runtime of this process. The last one to go stops it.
 pub(crate) struct Runtime {

@@ -290,10 +290,12 @@ impl Api {
                 refusal.unsettled = self.recent.refused(&method, Instant::now());
             }
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
+                self.recent.trouble(Instant::now());
                 self.connection.discard_client(&session).await;
             }
             // Another server may answer, but not on this connection.
             Err(Failure::Refused(refusal)) if refusal.leaving || refusal.asks_to_wait() => {
+                self.recent.trouble(Instant::now());
                 self.connection.discard_client(&session).await;
             }
             Err(Failure::Refused(refusal)) if refusal.code == 401 => {

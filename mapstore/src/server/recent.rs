@@ -1,6 +1,7 @@
-//! How lately each verb was answered well: a 403 within seconds of that may be
-//! an API server that has just started and doesn't know its roles yet (kubernetes'
-//! RBAC authorizer answers from caches that are filled after the port is open).
+//! How lately each verb was answered well, and when the last answer failed to
+//! come: a 403 within seconds of that may be an API server that has just started
+//! and doesn't know its roles yet (kubernetes' RBAC authorizer answers from caches
+//! that are filled after the port is open).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,8 +15,18 @@ const LATELY: Duration = Duration::from_secs(30);
 /// A right that was taken away stays refused: after this long it is believed.
 const DOUBTFUL: Duration = Duration::from_secs(2);
 
+/// The same where a server has just been missed. Seen on a busy machine: roles that were there more than two seconds
+/// after the port.
+const DOUBTFUL_AFTER_TROUBLE: Duration = Duration::from_secs(10);
+
 #[derive(Default)]
-pub(crate) struct Recent(Mutex<HashMap<Method, Answers>>);
+pub(crate) struct Recent(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    answers: HashMap<Method, Answers>,
+    trouble: Option<Instant>,
+}
 
 #[derive(Clone, Copy, Default)]
 struct Answers {
@@ -26,17 +37,24 @@ struct Answers {
 
 impl Recent {
     pub fn fine(&self, method: &Method, now: Instant) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(method.clone(), Answers { fine: Some(now), first_refused: None });
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.answers.insert(method.clone(), Answers { fine: Some(now), first_refused: None });
+    }
+
+    /// No answer came, or none of use.
+    pub fn trouble(&self, now: Instant) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).trouble = Some(now);
     }
 
     /// The verb was refused. Whether it may be granted in a moment.
     pub fn refused(&self, method: &Method, now: Instant) -> bool {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let answers = all.entry(method.clone()).or_default();
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lately = |at: Option<Instant>| at.is_some_and(|at| now.duration_since(at) < LATELY);
+        let trouble = lately(seen.trouble);
+        let answers = seen.answers.entry(method.clone()).or_default();
         let first = *answers.first_refused.get_or_insert(now);
-        let was_fine = answers.fine.is_some_and(|fine| now.duration_since(fine) < LATELY);
-        was_fine && now.duration_since(first) < DOUBTFUL
+        let doubtful = if trouble { DOUBTFUL_AFTER_TROUBLE } else { DOUBTFUL };
+        (trouble || lately(answers.fine)) && now.duration_since(first) < doubtful
     }
 }
 
@@ -57,5 +75,8 @@ mod tests {
         recent.fine(&Method::PATCH, after(9));
         assert!(recent.refused(&Method::PATCH, after(10)));
         assert!(!recent.refused(&Method::GET, after(60)));
+        recent.trouble(after(90));
+        assert!(recent.refused(&Method::PUT, after(91)) && recent.refused(&Method::PUT, after(100)));
+        assert!(!recent.refused(&Method::PUT, after(102)), "it stays refused");
     }
 }

@@ -26,9 +26,13 @@ async fn verify_once(api: &Api, at: Try) -> Result<(), (Failure, &'static str)> 
     let exists = api.look(at).await.map_err(|failure| (failure, "get"))?.is_some();
     let patched = may_change(api.rehearse(at, Write::Patch, &json!({})).await);
     if let Err(refused) = patched {
-        let unauthorized = matches!(&refused, Failure::Refused(refusal) if refusal.not_authorized());
-        if !unauthorized || update(api, at).await.is_err() {
+        if !is_not_authorized(&refused) {
             return Err((refused, "patch"));
+        }
+        match update(api, at).await {
+            Ok(()) => {}
+            Err(failure) if is_not_authorized(&failure) => return Err((refused, "patch")),
+            Err(failure) => return Err((failure, "update")),
         }
     }
     if exists {
@@ -38,6 +42,10 @@ async fn verify_once(api: &Api, at: Try) -> Result<(), (Failure, &'static str)> 
         Err(Failure::Refused(refusal)) if refusal.already_exists() => Ok(()),
         created => created.map_err(|failure| (failure, "create")),
     }
+}
+
+fn is_not_authorized(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.not_authorized())
 }
 
 /// Where patch isn't granted, update does.
