@@ -126,6 +126,7 @@ lint:
 	$(call step,formats and lints)
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@tests/pinned.sh
 
 ## make house       the drawing: folders, floors, circles, longest functions and files of each crate
 .PHONY: house
