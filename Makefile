@@ -127,6 +127,7 @@ lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@tests/pinned.sh
+	@python3 tests/house.py >/dev/null || python3 tests/house.py
 
 ## make house       the drawing: folders, floors, circles, longest functions and files of each crate
 .PHONY: house

@@ -149,10 +149,7 @@ fn user(entry: &Reader<'_>, folder: &Path) -> Result<User> {
     let path = |name| entry.text(name).map(|path| absolute(&path, folder));
     let (certificate_file, key_file) = (path("client-certificate")?, path("client-key")?);
     let token_file = path("tokenFile")?;
-    let exec = match entry.optional("exec")? {
-        Some(exec) => Some(plugin(&exec, folder)?),
-        None => None,
-    };
+    let exec = entry.optional("exec")?.map(|exec| plugin(&exec, folder)).transpose()?;
     let auth_provider = match entry.optional("auth-provider")? {
         Some(provider) => {
             provider.texts_by_name("config")?;

@@ -76,12 +76,7 @@ fn locate(given: &Given, env: &Environment) -> Result<Source> {
         return Ok(Source::InCluster { host: host.into(), port: port.into() });
     }
     if given.strict {
-        return Err(Error::config(
-            "cluster",
-            "no cluster is configured; tried, in this order: the option kubeconfig (not given), \
-             MAPSTORE_CLUSTER_CONFIG_PATH (not set), the service account of a pod (KUBERNETES_SERVICE_HOST and \
-             _PORT are not set); KUBECONFIG and ~/.kube/config are not asked (option strict_lookup)",
-        ));
+        return Err(not_configured("KUBECONFIG and ~/.kube/config are not asked (option strict_lookup)", ""));
     }
     let home_config = env.home.as_ref().map(|home| home.join(".kube/config"));
     if let Some(path) = home_config.as_ref().filter(|path| path.exists()) {
@@ -91,14 +86,17 @@ fn locate(given: &Given, env: &Environment) -> Result<Source> {
         Some(path) => format!("{path:?} (no such file)"),
         None => "~/.kube/config (no home directory)".into(),
     };
-    Err(Error::config(
-        "cluster",
-        format!(
-            "no cluster is configured; tried, in this order: the option kubeconfig (not given), \
-             MAPSTORE_CLUSTER_CONFIG_PATH (not set), KUBECONFIG (not set), the service account of a pod \
-             (KUBERNETES_SERVICE_HOST and _PORT are not set), {home_tried}"
-        ),
-    ))
+    Err(not_configured(&home_tried, "KUBECONFIG (not set), "))
+}
+
+/// `kubeconfig`: what is said of that variable, in its place; `last`: of what comes after all.
+fn not_configured(last: &str, kubeconfig: &str) -> Error {
+    let what = format!(
+        "no cluster is configured; tried, in this order: the option kubeconfig (not given), \
+         MAPSTORE_CLUSTER_CONFIG_PATH (not set), {kubeconfig}the service account of a pod (KUBERNETES_SERVICE_HOST \
+         and _PORT are not set), {last}"
+    );
+    Error::config("cluster", what)
 }
 
 /// Several files (KUBECONFIG) are merged; missing ones are passed over as long

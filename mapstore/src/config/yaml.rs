@@ -131,28 +131,8 @@ impl<'a> Composer<'a> {
                 let tag = tag.filter(|_| !alone);
                 (Node::Scalar { text: text.into_owned(), tag, plain, line }, anchor)
             }
-            Event::SequenceStart(_, anchor, _) => {
-                let mut list = Vec::new();
-                loop {
-                    match self.node_event()? {
-                        (Event::SequenceEnd, _) => break,
-                        (event, line) => list.push(self.node(event, line, depth + 1)?),
-                    }
-                }
-                (Node::List(list), anchor)
-            }
-            Event::MappingStart(_, anchor, _) => {
-                let mut pairs = Vec::new();
-                loop {
-                    let key = match self.node_event()? {
-                        (Event::MappingEnd, _) => break,
-                        (event, line) => self.node(event, line, depth + 1)?,
-                    };
-                    let (event, line) = self.node_event()?;
-                    pairs.push((key, self.node(event, line, depth + 1)?));
-                }
-                (Node::Pairs { pairs, line }, anchor)
-            }
+            Event::SequenceStart(_, anchor, _) => (Node::List(self.list(depth)?), anchor),
+            Event::MappingStart(_, anchor, _) => (Node::Pairs { pairs: self.pairs(depth)?, line }, anchor),
             Event::Alias(anchor) => match self.anchors.get(&anchor) {
                 Some(node) => (Node::Alias(node.clone()), 0),
                 None => return Err(format!("an anchor contains itself in line {line}")),
@@ -165,6 +145,28 @@ impl<'a> Composer<'a> {
         let node = std::rc::Rc::new(node);
         self.anchors.insert(anchor, node.clone());
         Ok(Node::Anchored(node))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Vec<Node>> {
+        let mut list = Vec::new();
+        loop {
+            match self.node_event()? {
+                (Event::SequenceEnd, _) => return Ok(list),
+                (event, line) => list.push(self.node(event, line, depth + 1)?),
+            }
+        }
+    }
+
+    fn pairs(&mut self, depth: usize) -> Result<Vec<(Node, Node)>> {
+        let mut pairs = Vec::new();
+        loop {
+            let key = match self.node_event()? {
+                (Event::MappingEnd, _) => return Ok(pairs),
+                (event, line) => self.node(event, line, depth + 1)?,
+            };
+            let (event, line) = self.node_event()?;
+            pairs.push((key, self.node(event, line, depth + 1)?));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::host::deadline::Try;
 use crate::host::resources;
 use crate::model::{Snapshot, Version};
-use crate::server::connection::{Connection, chain};
+use crate::server::connection::{Connection, Session, chain};
 use crate::server::failure::Failure;
 use crate::server::lines::{Lines, TooLong};
 use crate::server::recent::Recent;
@@ -250,12 +250,39 @@ impl Api {
         body: Option<(&str, String)>,
         take: impl AsyncFnOnce(Response<Body>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
+        let session = self.session(at).await?;
+        let mut request = self.request(&session, &method, path, accept, body)?;
+        let connection = capture_connection(&mut request);
+        let exchange = self.exchange(&session.client, request, take);
+        let mut answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
+            Ok(answer) => answer,
+            // A name look-up or a handshake was never over: there was nothing to send it on.
+            Err(_) if connection.connection_metadata().is_none() => {
+                Err(Failure::NotSent(self.late("no connection in time")))
+            }
+            Err(_) => Err(Failure::Silence(self.late("no answer in time"))),
+        };
+        self.take_note(&session, &method, &mut answer).await;
+        answer
+    }
+
+    async fn session(&self, at: Try) -> Result<Session, Failure> {
         // A plugin has the same deadline and says more: it is heard first.
         let late = at.deadline + Duration::from_millis(20);
-        let session = match tokio::time::timeout_at(late.into(), self.connection.session(at.deadline)).await {
-            Ok(session) => session.map_err(Failure::Fatal)?,
-            Err(_) => return Err(Failure::NotSent(self.late("no credentials in time"))),
-        };
+        match tokio::time::timeout_at(late.into(), self.connection.session(at.deadline)).await {
+            Ok(session) => session.map_err(Failure::Fatal),
+            Err(_) => Err(Failure::NotSent(self.late("no credentials in time"))),
+        }
+    }
+
+    fn request(
+        &self,
+        session: &Session,
+        method: &Method,
+        path: &str,
+        accept: &str,
+        body: Option<(&str, String)>,
+    ) -> Result<Request<Body>, Failure> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -271,39 +298,30 @@ impl Api {
             }
             None => Body::empty(),
         };
-        let mut request = request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))?;
-        let connection = capture_connection(&mut request);
+        request.body(body).map_err(|error| Failure::Fatal(self.defect(&error)))
+    }
 
-        let method = request.method().clone();
-        let exchange = self.exchange(&session.client, request, take);
-        let mut answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
-            Ok(answer) => answer,
-            // A name look-up or a handshake was never over: there was nothing to send it on.
-            Err(_) if connection.connection_metadata().is_none() => {
-                Err(Failure::NotSent(self.late("no connection in time")))
-            }
-            Err(_) => Err(Failure::Silence(self.late("no answer in time"))),
-        };
-        match &mut answer {
-            Ok(_) => self.recent.fine(&method, Instant::now()),
+    /// What an answer says of the connection, the credentials and the rights.
+    async fn take_note<T>(&self, session: &Session, method: &Method, answer: &mut Result<T, Failure>) {
+        match answer {
+            Ok(_) => self.recent.fine(method, Instant::now()),
             Err(Failure::Refused(refusal)) if refusal.not_authorized() => {
-                refusal.unsettled = self.recent.refused(&method, Instant::now());
+                refusal.unsettled = self.recent.refused(method, Instant::now());
             }
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
                 self.recent.trouble(Instant::now());
-                self.connection.discard_client(&session).await;
+                self.connection.discard_client(session).await;
             }
             // Another server may answer, but not on this connection.
             Err(Failure::Refused(refusal)) if refusal.leaving || refusal.asks_to_wait() => {
                 self.recent.trouble(Instant::now());
-                self.connection.discard_client(&session).await;
+                self.connection.discard_client(session).await;
             }
             Err(Failure::Refused(refusal)) if refusal.code == 401 => {
-                self.connection.discard_credential(&session).await;
+                self.connection.discard_credential(session).await;
             }
             _ => {}
         }
-        answer
     }
 
     async fn exchange<T>(

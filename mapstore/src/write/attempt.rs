@@ -11,62 +11,48 @@
 //!
 //! An error in any of them ends the group.
 
-use std::sync::Arc;
-use std::time::Instant;
-
 use serde_json::Value as Json;
 
-use super::Writer;
 use super::base::{Base, Choice, Known, Need, Situation, choose};
-use super::budget::BUDGET;
+use super::desk::Desk;
 use super::group::Group;
-use super::history::{Doubt, Resolved};
-use super::outcome::{Made, Verdict, judge};
 use super::patch::Patch;
 use super::plan::plan;
 use crate::error::{Error, ErrorKind, Result};
-use crate::host::deadline::Try;
 use crate::host::process;
-use crate::model::{Entries, Snapshot, Version, Written};
+use crate::model::{Entries, Snapshot, Version};
 use crate::read::cache::CacheCell;
 use crate::server::api::{Object, Write};
 use crate::server::failure::Failure;
-use crate::server::retry::{Callers, Retry, again, ask, tell};
+use crate::server::retry::{Callers, Retry, again, ask};
 
 /// How often a group is looked at anew without a pause: whoever needs more
 /// rounds goes against somebody, or against a server that contradicts itself.
 const FREE_ROUNDS: u32 = 4;
 
-/// How often keys are looked for on the other side before the map is read:
-/// somebody may be moving them.
-const MOST_TURNS: u32 = 3;
-
-/// About as much as the heads of a request and its answer.
-const SMALL: u64 = 2 << 10;
-
 pub(super) struct Attempt<'a> {
-    writer: &'a Writer,
-    known: &'a mut Known,
-    group: Group,
-    retry: Retry,
-    need: Need,
+    pub(super) desk: &'a Desk,
+    pub(super) known: &'a mut Known,
+    pub(super) group: Group,
+    pub(super) retry: Retry,
+    pub(super) need: Need,
     /// What the group is planned on was read after every member was called.
-    fresh: bool,
+    pub(super) fresh: bool,
     /// Others were faster: the version of the map that was known before.
-    overtaken: Option<Option<Version>>,
+    pub(super) overtaken: Option<Option<Version>>,
     /// What a member has read was tried.
-    seen_tried: bool,
+    pub(super) seen_tried: bool,
     /// The whole object, where patch is refused.
-    object: Option<Json>,
-    patch_refused: bool,
-    update_refused: bool,
-    turned: u32,
-    rounds: u32,
+    pub(super) object: Option<Json>,
+    pub(super) patch_refused: bool,
+    pub(super) update_refused: bool,
+    pub(super) turned: u32,
+    pub(super) rounds: u32,
     /// A pause was made since the last look.
-    rested: bool,
+    pub(super) rested: bool,
 }
 
-enum Stage {
+pub(super) enum Stage {
     Look,
     Plan,
     Create(Patch),
@@ -76,20 +62,20 @@ enum Stage {
 }
 
 /// A patch on its way.
-struct Sending {
-    patch: Patch,
+pub(super) struct Sending {
+    pub(super) patch: Patch,
     /// Bytes that it has stored.
-    cost: u64,
+    pub(super) cost: u64,
     /// An earlier try of it was ambiguous.
-    in_doubt: bool,
+    pub(super) in_doubt: bool,
 }
 
 impl<'a> Attempt<'a> {
-    pub fn new(writer: &'a Writer, known: &'a mut Known, group: Group) -> Self {
+    pub fn new(desk: &'a Desk, known: &'a mut Known, group: Group) -> Self {
         let retry = Retry::of_many(group.deadline(), group.shortest());
         let need = if group.has_refresh() { Need::Fresh } else { Need::Little };
         Attempt {
-            writer,
+            desk,
             known,
             group,
             retry,
@@ -135,7 +121,7 @@ impl<'a> Attempt<'a> {
         if self.rounds > FREE_ROUNDS && !rested && !self.retry.yield_to_others().await {
             return Err(self.out_of_time());
         }
-        let cache = self.writer.cache();
+        let cache = self.desk.cache();
         let choice = choose(self.situation(cache.as_deref()));
         self.fresh = matches!(choice, Choice::Read | Choice::Object);
         match choice {
@@ -169,28 +155,28 @@ impl<'a> Attempt<'a> {
     }
 
     fn seen(&self) -> Option<Snapshot> {
-        self.group.seen(self.writer.writes())
+        self.group.seen(self.desk.writes())
     }
 
     /// Reads the map, also into the cache.
-    async fn read(&mut self) -> Result<()> {
-        let api = &self.writer.api;
+    pub(super) async fn read(&mut self) -> Result<()> {
+        let api = &self.desk.api;
         let reading = ask(api, &mut self.retry, &self.group, "get", |at| api.read(at));
-        let Some(map) = while_wanted(self.writer, &self.group, reading).await else { return Ok(()) };
-        self.writer.learn(self.known, map?);
+        let Some(map) = while_wanted(self.desk, &self.group, reading).await else { return Ok(()) };
+        self.desk.learn(self.known, map?);
         Ok(())
     }
 
     async fn read_object(&mut self) -> Result<()> {
-        let api = &self.writer.api;
+        let api = &self.desk.api;
         let reading = ask(api, &mut self.retry, &self.group, "get", |at| api.read_object(at));
-        let Some(object) = while_wanted(self.writer, &self.group, reading).await else { return Ok(()) };
+        let Some(object) = while_wanted(self.desk, &self.group, reading).await else { return Ok(()) };
         let (map, object) = match object? {
             Some(Object { json, snapshot }) => (snapshot, Some(json)),
             None => (Snapshot::missing(), None),
         };
         self.object = object;
-        self.writer.learn(self.known, map);
+        self.desk.learn(self.known, map);
         Ok(())
     }
 
@@ -206,12 +192,12 @@ impl<'a> Attempt<'a> {
         };
         let missing = base.is_missing();
         let deferred = self.group.settle(plan.parts, base);
-        self.writer.queue.put_back(deferred);
+        self.desk.queue.put_back(deferred);
         let Some(patch) = plan.patch else { return Ok(Stage::Look) };
         let weight = self.group.weight();
         let cost = plan.totals.map_or_else(|| self.known.cost(weight), |totals| totals.object);
-        if let Some(later) = self.writer.pace(&mut self.group, cost).await {
-            self.writer.queue.put_back(later);
+        if let Some(later) = self.desk.pace(&mut self.group, cost).await {
+            self.desk.queue.put_back(later);
             return Ok(Stage::Done);
         }
         if missing {
@@ -223,13 +209,13 @@ impl<'a> Attempt<'a> {
     /// The map doesn't exist: make it. What is there afterwards, ours or another
     /// writer's, is found out by planning again.
     async fn create(&mut self, patch: &Patch) -> Result<Stage> {
-        let creating = try_create(self.writer, &mut self.retry, patch);
-        let Some(created) = while_wanted(self.writer, &self.group, creating).await else {
+        let creating = try_create(self.desk, &mut self.retry, patch);
+        let Some(created) = while_wanted(self.desk, &self.group, creating).await else {
             return Ok(Stage::Look);
         };
         let failure = match created {
             Ok(version) => {
-                self.writer.learn(self.known, Snapshot::new(version, Entries::default()));
+                self.desk.learn(self.known, Snapshot::new(version, Entries::default()));
                 self.need = Need::Little;
                 return Ok(Stage::Look);
             }
@@ -248,295 +234,42 @@ impl<'a> Attempt<'a> {
                 return Ok(Stage::Look);
             }
         }
-        again(&self.writer.api, &mut self.retry, &self.group, failure, "create").await?;
+        again(&self.desk.api, &mut self.retry, &self.group, failure, "create").await?;
         self.rested = true;
         Ok(Stage::Look)
     }
 
-    /// Sends the patch once, and does what its answer says.
-    async fn send(&mut self, mut sending: Sending) -> Result<Stage> {
-        let once = sending.patch.base.is_none();
-        let at = if once { self.retry.only_try() } else { self.retry.next_try() };
-        if !sending.in_doubt && !self.group.begin() {
-            return Ok(Stage::Look);
-        }
-        let request = request(self.writer, at, self.object.as_ref(), &sending);
-        let Some(answer) = while_wanted(self.writer, &self.group, request).await else {
-            self.leave_in_doubt(sending.cost);
-            return Ok(Stage::Look);
-        };
-        let verdict = judge(answer, sending.in_doubt);
-        sending.in_doubt |= matches!(verdict, Verdict::InDoubt(_));
-        // What is applied stays in flight until the caller has the answer: it may give up at this moment.
-        if !sending.in_doubt && !matches!(verdict, Verdict::Applied(_)) {
-            self.group.was_not_written();
-        }
-        self.follow(verdict, sending).await
-    }
-
-    async fn follow(&mut self, verdict: Verdict, sending: Sending) -> Result<Stage> {
-        match verdict {
-            Verdict::Applied(Made::Version(version)) => Ok(self.applied(&sending, version)),
-            Verdict::Applied(Made::Map(map)) => Ok(self.applied_and_read(&sending, map)),
-            Verdict::Stale => self.overtaken().await,
-            Verdict::Missing => {
-                self.learn_that_others_were_faster();
-                self.writer.forget(self.known);
-                self.need = Need::Fresh;
-                Ok(Stage::Look)
-            }
-            Verdict::OtherSide(failure) => self.other_side(&sending, failure),
-            Verdict::NotAllowed(failure) => self.not_allowed(failure),
-            Verdict::Again(failure) => {
-                let verb = self.verb();
-                match again(&self.writer.api, &mut self.retry, &self.group, failure, verb).await {
-                    Ok(()) => Ok(Stage::Send(sending)),
-                    Err(error) => Err(self.give_up(&sending, error)),
-                }
-            }
-            Verdict::Refused(failure) if self.needs_the_map(&failure) => {
-                self.need = Need::Whole;
-                Ok(Stage::Look)
-            }
-            Verdict::Refused(failure) if self.split(&failure) => Ok(Stage::Look),
-            Verdict::Refused(failure) => Err(self.refused(&sending.patch, failure)),
-            // With a revision the same again tells, and does no harm.
-            Verdict::InDoubt(failure) if sending.patch.base.is_some() => {
-                tell(&self.writer.api, &self.group, &failure, self.verb());
-                if self.retry.pause(&failure).await {
-                    return Ok(Stage::Send(sending));
-                }
-                let error = self.writer.api.error(failure, self.verb());
-                Err(self.give_up(&sending, error))
-            }
-            Verdict::InDoubt(failure) | Verdict::Traced(failure) => Ok(Stage::Trace(sending, failure)),
-        }
-    }
-
-    async fn trace(&mut self, sending: Sending, failure: Failure) -> Result<Stage> {
-        let before = self.overtaken.as_ref().and_then(Option::as_ref);
-        let since = sending.patch.base.as_ref().or(before);
-        let (api, patch) = (&*self.writer.api, &sending.patch);
-        let resolving = Doubt { api, patch, since, retry: &mut self.retry }.resolve();
-        let resolved = while_wanted(self.writer, &self.group, resolving).await;
-        match resolved.unwrap_or(Resolved::Unknown) {
-            Resolved::Applied(version) => Ok(self.applied(&sending, version)),
-            Resolved::AsWanted(map) => Ok(self.applied_and_read(&sending, map)),
-            Resolved::Sometime => self.applied_sometime(&sending, failure).await,
-            Resolved::NotApplied => {
-                self.group.was_not_written();
-                self.overtaken().await
-            }
-            Resolved::Unknown => {
-                let error = self.unknown(failure);
-                Err(self.give_up(&sending, error))
-            }
-        }
-    }
-
-    /// The patch made this version of what it was planned on.
-    fn applied(&mut self, sending: &Sending, version: Version) -> Stage {
-        // The API server writes nothing if nothing changes: then the revision is the base's.
-        let moved = sending.patch.base.as_ref().is_none_or(|base| base.revision != version.revision);
-        if moved {
-            self.spend(sending.cost);
-        }
-        self.writer.record(self.known, &sending.patch, &version);
-        self.succeed(Some(version), moved)
-    }
-
-    /// The patch was applied whatever the revision, and this is what it made of the map.
-    fn applied_and_read(&mut self, sending: &Sending, map: Snapshot) -> Stage {
-        let version = map.version().cloned();
-        self.spend(sending.cost);
-        self.writer.count();
-        self.writer.learn(self.known, map);
-        self.succeed(version, true)
-    }
-
-    /// It is in the map, and other writers' changes may be as well. Whoever reads from memory must find it there.
-    async fn applied_sometime(&mut self, sending: &Sending, failure: Failure) -> Result<Stage> {
-        self.spend(sending.cost);
-        self.writer.forget(self.known);
-        if self.writer.cache().is_some() && self.read().await.is_err() {
-            return Err(self.unknown(failure));
-        }
-        Ok(self.succeed(None, true))
-    }
-
-    /// `moved`: the write made a revision, which tells for members of which the plan didn't know.
-    fn succeed(&mut self, version: Option<Version>, moved: bool) -> Stage {
-        let revision = version.map(|version| version.revision);
-        self.group
-            .succeed(|changed| Written { revision: revision.clone(), changed: changed.unwrap_or(moved) });
-        Stage::Done
-    }
-
-    /// Somebody else wrote. Without a condition it doesn't matter what: the
-    /// next try goes whatever the revision, so that nobody starves. Otherwise
-    /// it is planned anew.
-    async fn overtaken(&mut self) -> Result<Stage> {
-        let stale = self.known.base().and_then(Base::version).cloned();
-        let goes_blind = self.overtaken.is_none()
-            && self.need == Need::Little
-            && self.known.without_patch.is_none()
-            && self.writer.cache().is_none();
-        self.overtaken = Some(stale.or(self.overtaken.take().flatten()));
-        self.writer.forget(self.known);
-        self.learn_that_others_were_faster();
-        if goes_blind {
-            return Ok(Stage::Look);
-        }
-        if !self.retry.yield_to_others().await {
-            return Err(self.out_of_time());
-        }
-        self.rested = true;
-        Ok(Stage::Look)
-    }
-
-    /// Keys were found in the other of the two maps; remembered for the next
-    /// plan. If that doesn't explain the refusal, the whole map will.
-    fn other_side(&mut self, sending: &Sending, failure: Failure) -> Result<Stage> {
-        let Failure::Refused(refusal) = &failure else { return Err(self.error(failure)) };
-        if self.need > Need::Little {
-            return Err(self.error(failure));
-        }
-        self.turned += 1;
-        if !self.known.turn(&refusal.keys_on_other_side(), &sending.patch) || self.turned > MOST_TURNS {
-            self.need = Need::Fresh;
-        }
-        Ok(Stage::Look)
-    }
-
-    /// The Role may grant update instead of patch, as the Go package's does.
-    /// What was refused in an earlier call may be granted by now.
-    fn not_allowed(&mut self, failure: Failure) -> Result<Stage> {
-        let by_update = self.object.take().is_some();
-        let refused = if by_update { self.known.without_patch.take().unwrap_or(failure) } else { failure };
-        if if by_update { self.patch_refused } else { self.update_refused } {
-            return Err(self.writer.api.error(refused, "patch"));
-        }
-        if by_update {
-            self.update_refused = true;
-        } else {
-            self.patch_refused = true;
-            self.known.without_patch = Some(refused);
-        }
-        Ok(Stage::Look)
-    }
-
-    /// Whether the refusal depends on what else is in the map, of which not all
-    /// is known: its sizes, or whether the write would change anything.
-    fn needs_the_map(&self, failure: &Failure) -> bool {
-        let Failure::Refused(refusal) = failure else { return false };
-        let read = self.known.base().is_some_and(Base::is_read);
-        self.need == Need::Little && !read && (refusal.too_large() || refusal.immutable())
-    }
-
-    /// A refusal that may be due to one member only: half of them go alone, so
-    /// that it is found in a few steps.
-    fn split(&mut self, failure: &Failure) -> bool {
-        let Failure::Refused(refusal) = failure else { return false };
-        let splits = self.group.len() > 1 && refusal.minds_the_content();
-        if splits {
-            let half = self.group.second_half();
-            self.writer.queue.put_back(half);
-        }
-        splits
-    }
-
-    /// A refusal for good. One of the size gets its numbers, where the map is known.
-    fn refused(&self, patch: &Patch, failure: Failure) -> Error {
-        let whole = self.known.base().and_then(Base::whole);
-        if let (Failure::Refused(refusal), Some(map)) = (&failure, whole)
-            && refusal.too_large()
-            && let Some(version) = map.version()
-        {
-            let after = map.clone().changed(version.clone(), |entries| patch.apply(entries)).totals();
-            return refusal.too_large_error(&self.writer.api.subject(), after.values, after.object);
-        }
-        self.error(failure)
-    }
-
-    /// The group ends without an answer.
-    fn give_up(&mut self, sending: &Sending, error: Error) -> Error {
-        if sending.in_doubt {
-            self.leave_in_doubt(sending.cost);
-        }
-        error
-    }
-
-    fn leave_in_doubt(&mut self, cost: u64) {
-        self.spend(cost);
-        self.writer.forget(self.known);
-    }
-
-    fn spend(&self, cost: u64) {
-        BUDGET.get().spend(cost, Instant::now());
-    }
-
-    fn verb(&self) -> &'static str {
+    pub(super) fn verb(&self) -> &'static str {
         if self.object.is_some() { "update" } else { "patch" }
     }
 
-    fn error(&self, failure: Failure) -> Error {
-        self.writer.api.error(failure, self.verb())
+    pub(super) fn error(&self, failure: Failure) -> Error {
+        self.desk.api.error(failure, self.verb())
     }
 
-    fn learn_that_others_were_faster(&self) {
-        self.group.learn(&faster(self.writer.api.subject()));
+    pub(super) fn learn_that_others_were_faster(&self) {
+        self.group.learn(&faster(self.desk.api.subject()));
     }
 
     /// What was learnt says why.
-    fn out_of_time(&self) -> Error {
-        Error::new(ErrorKind::Deadline, self.writer.api.subject(), "no time is left for another try")
-    }
-
-    fn unknown(&self, failure: Failure) -> Error {
-        let later = self.error(failure);
-        let what = format!(
-            "the write got no answer, and what the server tells of the map since doesn't show whether it \
-             was applied ({later}); refresh and read before writing again"
-        );
-        Error::new(ErrorKind::OutcomeUnknown, self.writer.api.subject(), what)
+    pub(super) fn out_of_time(&self) -> Error {
+        Error::new(ErrorKind::Deadline, self.desk.api.subject(), "no time is left for another try")
     }
 }
 
 /// Goes on as long as one of the callers waits.
-async fn while_wanted<T>(writer: &Writer, group: &Group, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn while_wanted<T>(desk: &Desk, group: &Group, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
-        () = writer.queue.all_gone(group.requests()) => None,
-    }
-}
-
-/// A blind write of a small map is answered with all of it: what others wrote is
-/// known again then, at no further request.
-async fn request(
-    writer: &Writer,
-    at: Try,
-    object: Option<&Json>,
-    sending: &Sending,
-) -> Result<Made, Failure> {
-    let patch = &sending.patch;
-    match object {
-        Some(object) => {
-            let mut object = object.clone();
-            patch.edit(&mut object);
-            writer.api.replace(at, &object).await.map(Made::Version)
-        }
-        None if patch.base.is_none() && sending.cost <= SMALL => {
-            writer.api.patch_and_read(at, &patch.to_strategic()).await.map(Made::Map)
-        }
-        None => writer.api.patch(at, &patch.to_strategic()).await.map(Made::Version),
+        () = desk.queue.all_gone(group.requests()) => None,
     }
 }
 
 /// Asks first what the server would say to the whole: a value that it
 /// refuses must not leave an empty map behind. The map itself is made empty,
 /// so that making it twice does no harm.
-async fn try_create(writer: &Writer, retry: &mut Retry, patch: &Patch) -> Result<Version, Failure> {
-    let api: &Arc<_> = &writer.api;
+async fn try_create(desk: &Desk, retry: &mut Retry, patch: &Patch) -> Result<Version, Failure> {
+    let api = &desk.api;
     let mut whole = api.bare_object();
     patch.edit(&mut whole);
     match api.rehearse(retry.next_try(), Write::Create, &whole).await {

@@ -146,19 +146,10 @@ impl<'a> Draft<'a> {
 
     fn make(&self, op: &Op, member: &Member<'_>, step: &mut Step) -> Result<(), Fault> {
         let layout = member.layout;
-        let old = |step: &Step, key: &Key| {
-            let old = step.find(key.as_str()).unwrap_or_else(|| self.find(key.as_str()));
-            match old {
-                Lookup::There(old) => (Some(old.side), layout.sees(old)),
-                Lookup::Absent => (None, true),
-                // A guess: if the key is on the other side the server refuses and tells.
-                Lookup::Unknown(side) => (side, layout != Layout::BinaryOnly || side != Some(Side::Text)),
-            }
-        };
         match op {
             Op::Set { key, value, force } => {
                 let value = Value(value.clone());
-                let (side, is_seen) = old(step, key);
+                let (side, is_seen) = self.place(step, key, layout);
                 if !is_seen {
                     return Err(self.not_its_own(key, step));
                 }
@@ -168,7 +159,7 @@ impl<'a> Draft<'a> {
                     step.note(Some(true));
                 }
             }
-            Op::Delete { key } => match old(step, key) {
+            Op::Delete { key } => match self.place(step, key, layout) {
                 (_, true) => self.put(step, key.as_str(), New { entry: None, layout }),
                 _ if self.is_believed(member) => {}
                 _ => return Err(Fault::Unsure),
@@ -191,6 +182,16 @@ impl<'a> Draft<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Where a key is after `step`, and whether `layout` sees it there.
+    fn place(&self, step: &Step, key: &Key, layout: Layout) -> (Option<Side>, bool) {
+        match step.find(key.as_str()).unwrap_or_else(|| self.find(key.as_str())) {
+            Lookup::There(old) => (Some(old.side), layout.sees(old)),
+            Lookup::Absent => (None, true),
+            // A guess: if the key is on the other side the server refuses and tells.
+            Lookup::Unknown(side) => (side, layout != Layout::BinaryOnly || side != Some(Side::Text)),
+        }
     }
 
     /// What the base says is good enough for this member.

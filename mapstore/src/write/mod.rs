@@ -1,12 +1,13 @@
 //! Writes: one group at a time. Whoever calls while one is on its way waits in
 //! the queue; when the way is free all of them go together, as one patch that
-//! carries the revision it was planned on. [`attempt`] is one group's way. The
-//! writer is also the only one who changes the cache, so that its states follow
-//! each other as the server's did.
+//! carries the revision it was planned on. [`attempt`] is one group's way. One
+//! attempt at a time changes the cache, so that its states follow each other as
+//! the server's did.
 
 mod attempt;
 pub(crate) mod base;
 pub(crate) mod budget;
+mod desk;
 mod draft;
 mod driver;
 mod group;
@@ -15,37 +16,25 @@ mod outcome;
 mod patch;
 mod plan;
 pub(crate) mod queue;
+mod send;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::error::{Error, ErrorKind};
 use crate::host::runtime::Runtime;
-use crate::model::{MAX_OBJECT_BYTES, Snapshot, Version};
 use crate::read::cache::CacheCell;
 use crate::server::api::Api;
 use attempt::Attempt;
 pub(crate) use attempt::faster;
-use base::{Base, Known};
-use budget::{BUDGET, Leave};
+use base::Known;
+use desk::Desk;
 use driver::{Driven, Driver};
 use group::Group;
-use patch::Patch;
-use queue::{Queue, Request};
-
-/// How often a writer that exceeds the budget looks whether it may go on, and
-/// who has come since.
-const SLOWED: Duration = Duration::from_millis(100);
+use queue::Request;
 
 pub(crate) struct Writer {
-    api: Arc<Api>,
-    queue: Queue,
+    desk: Desk,
     known: tokio::sync::Mutex<Known>,
-    /// There as long as a store reads from it.
-    cache: Mutex<Weak<CacheCell>>,
-    /// Groups that were written.
-    writes: AtomicU64,
     /// See [`Driven::lose_track`].
     lost_track: AtomicBool,
 }
@@ -53,107 +42,32 @@ pub(crate) struct Writer {
 impl Writer {
     pub fn new(api: Arc<Api>) -> Self {
         Writer {
-            api,
-            queue: Queue::default(),
+            desk: Desk::new(api),
             known: tokio::sync::Mutex::default(),
-            cache: Mutex::default(),
-            writes: AtomicU64::new(0),
             lost_track: AtomicBool::new(false),
         }
     }
 
     /// Takes a request; it will be answered. Never blocks.
     pub fn enqueue(self: &Arc<Self>, request: Request, runtime: &Runtime) {
-        if self.queue.push(request) {
+        if self.desk.queue.push(request) {
             Driver::start(self.clone(), runtime.spawner().clone());
         }
     }
 
     /// A caller doesn't wait any more.
     pub fn someone_left(&self) {
-        self.queue.leave();
+        self.desk.queue.leave();
     }
 
+    /// How many groups were written.
     pub fn writes(&self) -> u64 {
-        self.writes.load(Ordering::SeqCst)
+        self.desk.writes()
     }
 
     /// The memory that stores of this map share. What is in it counts only after a refresh.
     pub fn cache_for_reading(&self) -> Arc<CacheCell> {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        cache.upgrade().unwrap_or_else(|| {
-            let fresh = Arc::new(CacheCell::new());
-            *cache = Arc::downgrade(&fresh);
-            fresh
-        })
-    }
-
-    fn cache(&self) -> Option<Arc<CacheCell>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
-    }
-
-    /// What the map is just now.
-    fn learn(&self, known: &mut Known, map: Snapshot) {
-        if let Some(cache) = self.cache() {
-            cache.apply(|_| map.clone());
-        }
-        known.learn(map);
-    }
-
-    /// Nobody knows what the map is, or soon will be.
-    fn forget(&self, known: &mut Known) {
-        known.forget();
-        if let Some(cache) = self.cache() {
-            cache.fall_behind();
-        }
-    }
-
-    /// A group was written.
-    fn count(&self) {
-        self.writes.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// A patch was applied to what is known, which is at `version` now.
-    fn record(&self, known: &mut Known, patch: &Patch, version: &Version) {
-        self.count();
-        let whole = known.base().is_some_and(Base::is_whole);
-        match self.cache() {
-            Some(cache) if whole => cache.apply(|old| {
-                // Without this reference the index is changed in place, and the memory is the only one that keeps it.
-                drop(old);
-                known.record(patch, version);
-                known.hand_over()
-            }),
-            Some(cache) => {
-                known.record(patch, version);
-                cache.fall_behind();
-            }
-            None => known.record(patch, version),
-        }
-    }
-
-    /// Waits, or refuses, if this process has had too much stored lately. The
-    /// members come back: they have to wait in the queue, where others join them.
-    async fn pace(&self, group: &mut Group, cost: u64) -> Option<Vec<Request>> {
-        let now = Instant::now();
-        let cost = cost.min(MAX_OBJECT_BYTES);
-        let until = match BUDGET.get().ask(cost, group.budget()?, now) {
-            Leave::Now => {
-                group.let_go();
-                return None;
-            }
-            Leave::At(until) => until,
-        };
-        let used = BUDGET.get().used(now);
-        group.refuse_before(until, |limit| overloaded(&self.api.subject(), used, limit, until - now));
-        if !group.is_empty() {
-            group.hold_back();
-            tokio::select! {
-                () = tokio::time::sleep_until((now + SLOWED).min(until).into()) => {}
-                () = self.queue.all_gone(group.requests()) => {}
-            }
-        }
-        Some(group.take_all())
+        self.desk.cache_for_reading()
     }
 }
 
@@ -161,10 +75,10 @@ impl Driven for Writer {
     async fn drive(&self) {
         let mut known = self.known.lock().await;
         if self.lost_track.swap(false, Ordering::SeqCst) {
-            self.forget(&mut known);
+            self.desk.forget(&mut known);
         }
-        while let Some(requests) = self.queue.next() {
-            Attempt::new(self, &mut known, Group::new(requests)).run().await;
+        while let Some(requests) = self.desk.queue.next() {
+            Attempt::new(&self.desk, &mut known, Group::new(requests)).run().await;
         }
     }
 
@@ -175,19 +89,6 @@ impl Driven for Writer {
 
     fn abandon(&self) {
         self.lose_track();
-        self.queue.abandon();
+        self.desk.queue.abandon();
     }
-}
-
-fn overloaded(subject: &str, used: u64, limit: u64, wait: Duration) -> Error {
-    Error::new(
-        ErrorKind::Overloaded,
-        subject,
-        format!(
-            "this process has had {used} bytes stored in the last five minutes, and its write budget allows {limit} \
-             in five minutes; the next write can go in {} s. Nothing was written: write less often, keep large maps for what \
-             changes rarely, or raise the budget",
-            wait.as_secs() + 1
-        ),
-    )
 }
