@@ -170,6 +170,11 @@ func (c *Call) Fate() Fate {
 	return NotApplied
 }
 
+// Somewhen tells whether it says that it changed the map, and not at which revision.
+func (c *Call) Somewhen() bool {
+	return c.IsOk() && c.IsWrite() && !c.IsForeign() && c.Changed && (c.Revision == nil || *c.Revision == "")
+}
+
 // Forced tells whether it makes a new revision in any case.
 func (c *Call) Forced() bool {
 	for _, op := range c.Ops {

@@ -20,6 +20,7 @@ type Verdict struct {
 	Seed       int64
 	Violations []rules.Violation
 	Undecided  int
+	AsWanted   int
 	OverrunMS  float64
 	Countable  bool
 	Why        string
@@ -111,7 +112,7 @@ func tellVersion(j *rules.Judge, at int) {
 
 func verdictOf(j *rules.Judge) *Verdict {
 	v := &Verdict{
-		Seed: j.About.Seed, Violations: j.Violations, Undecided: j.Undecided, OverrunMS: float64(j.Overrun) / 1e6,
+		Seed: j.About.Seed, Violations: j.Violations, Undecided: j.Undecided, AsWanted: j.AsWanted, OverrunMS: float64(j.Overrun) / 1e6,
 		ByCall: map[string]int{}, ByOutcome: map[string]int{}, ByFault: map[string]int{}, Met: map[string]int{}, MetUnknown: map[string]int{},
 		Milliseconds: j.About.Milliseconds,
 	}

@@ -13,7 +13,7 @@ import (
 // half made, conditions held at the moment of the write, and nobody's keys were touched by the way.
 func (j *Judge) explain() {
 	for at := 1; at < len(j.Versions); at++ {
-		claims := j.claims[at]
+		claims := j.settleClaims(at)
 		if len(claims) == 0 {
 			j.explainUnclaimed(at)
 			continue
@@ -41,9 +41,67 @@ func (j *Judge) explain() {
 				"revision %s is told by %s, whose writes don't make it of the version before", j.revisionOf(at), names(claims))
 		}
 	}
-	if first := j.claims[0]; len(first) > 0 {
+	for _, c := range j.Calls {
+		if c.Somewhen() && j.used[c] == 0 {
+			j.violate("an-acknowledged-write-is-in-its-revision", []*record.Call{c}, nil, "it says it changed the map, and no version shows that it did")
+		}
+	}
+	if first := j.settleClaims(0); len(first) > 0 {
 		j.violate("a-revision-told-is-the-write-s-own", first, []int{0}, "revision %s was there before %s", j.revisionOf(0), names(first))
 	}
+}
+
+// settleClaims leaves out who was in doubt, found the map as wanted, and takes another's write for his own: where
+// neither wrote a stamp nobody can tell. He must have been in doubt, and his write must have had no condition.
+func (j *Judge) settleClaims(at int) []*record.Call {
+	var makers, others []*record.Call
+	for _, c := range j.claims[at] {
+		if !c.IsForeign() && len(c.Conditions) == 0 && !c.Forced() && j.inDoubt(c) && model.Equal(model.Apply(j.Versions[at].State, c.Ops), j.Versions[at].State) {
+			others = append(others, c)
+		} else {
+			makers = append(makers, c)
+		}
+	}
+	marked := at > 0 && j.Versions[at].Marker != j.Versions[at-1].Marker && j.Versions[at].Marker != ""
+	alone := len(makers) == 0 && !marked && !j.isMixed(others)
+	if len(others) == 0 || alone && (at > 0 && j.reaches(at, others)) {
+		return j.claims[at]
+	}
+	// Those of the makers' process went along with them.
+	kept := makers
+	for _, c := range others {
+		if len(makers) > 0 && c.Process == makers[0].Process && !marked {
+			kept = append(kept, c)
+			continue
+		}
+		if len(makers) == 0 && !marked && (len(kept) == 0 || c.Process == kept[0].Process) {
+			kept = append(kept, c)
+			continue
+		}
+		j.asWanted[c] = true
+		j.AsWanted++
+	}
+	return kept
+}
+
+func (j *Judge) isMixed(calls []*record.Call) bool {
+	for _, c := range calls {
+		if c.Process != calls[0].Process {
+			return true
+		}
+	}
+	return false
+}
+
+// inDoubt: one of its requests may have been done without an answer.
+func (j *Judge) inDoubt(c *record.Call) bool {
+	const crash = 6_000_000_000
+	for _, fault := range j.Faults {
+		if fault.At < c.End && (fault.Method != "GET" && fault.Method != "" && fault.At > c.Start || fault.Method == "" && fault.At > c.Start-crash) {
+			return true
+		}
+	}
+	return false
 }
 
 // explainUnclaimed: nobody says this version is his.
@@ -106,7 +164,8 @@ func (j *Judge) reaches(at int, claims []*record.Call) bool {
 	before, after := j.Versions[at-1], j.Versions[at]
 	candidates := map[string][]*record.Call{}
 	for _, c := range j.Calls {
-		if c.IsWrite() && !c.IsForeign() && c.Fate() == record.Unknown && j.used[c] == 0 && c.Start < j.until[at] && shows(c, before.State, after.State) {
+		open := c.Fate() == record.Unknown || c.Somewhen()
+		if c.IsWrite() && !c.IsForeign() && open && j.used[c] == 0 && c.Start < j.until[at] && shows(c, before.State, after.State) {
 			candidates[c.Process] = append(candidates[c.Process], c)
 		}
 	}

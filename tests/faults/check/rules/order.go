@@ -90,7 +90,7 @@ func (j *Judge) order() {
 // made is the version that a write says it made.
 func (j *Judge) made(c *record.Call) (int, bool) {
 	at, there := j.known[c]
-	return at, there && c.IsOk() && c.IsWrite() && c.Changed
+	return at, there && c.IsOk() && c.IsWrite() && c.Changed && !j.asWanted[c]
 }
 
 // meaning tells which versions an answer fits, and whether it has to be one that was the newest during the call.
@@ -110,8 +110,11 @@ func (j *Judge) meaning(c *record.Call) (fits func(at int) bool, newest bool) {
 			return nil, false
 		}
 		newest = newest || len(c.Conditions) > 0
+		if c.Somewhen() {
+			return nil, false
+		}
 		if at, there := j.known[c]; there {
-			return func(other int) bool { return other == at }, newest
+			return func(other int) bool { return other == at }, newest || j.asWanted[c]
 		}
 		return func(at int) bool { return !j.Versions[at].Exists }, newest
 	}

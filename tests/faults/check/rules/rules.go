@@ -27,6 +27,8 @@ type Judge struct {
 	Violations []Violation
 	// Undecided are keys for which Porcupine ran out of time.
 	Undecided int
+	// AsWanted counts the writes that say they changed what another write of the same content did.
+	AsWanted int
 	// Overrun is by how much the latest call came after its deadline, less the lateness of timers.
 	Overrun time.Duration
 
@@ -36,12 +38,16 @@ type Judge struct {
 	known map[*record.Call]int
 	// until is, for each version, before which moment it must have been made.
 	until []int64
-	used  map[*record.Call]int
+	// used is the version that a write has made which doesn't say so.
+	used map[*record.Call]int
+	// asWanted are writes in doubt that say they made a version which another write made: the map was as they wanted.
+	asWanted map[*record.Call]bool
 }
 
 // All judges a history by every rule.
 func All(h *record.History) *Judge {
-	j := &Judge{History: h, claims: map[int][]*record.Call{}, known: map[*record.Call]int{}, used: map[*record.Call]int{}}
+	j := &Judge{History: h, claims: map[int][]*record.Call{}, known: map[*record.Call]int{}, used: map[*record.Call]int{},
+		asWanted: map[*record.Call]bool{}}
 	j.revisions()
 	j.explain()
 	j.notApplied()
