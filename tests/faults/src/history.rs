@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mapstore_harness::proxy::Proxy;
-use mapstore_harness::{Cluster, Scratch, Sections};
+use mapstore_harness::Cluster;
+use mapstore_harness::proxy::{Canned, Lottery, Proxy, Rule};
 use serde_json::{Value as Json, json};
 
-use crate::faults::{Crashes, Fired, Victims, lottery};
+use crate::faults::{Crashes, Credentials, Fired, Victims, lottery};
 use crate::model::{Crash, Plan};
 use crate::record::{Truth, current_revision, now, write_lines};
 use crate::traffic::{Foreigners, Map, Programs, Start, Worker, manifest, script};
@@ -34,10 +34,10 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
     }
     let first = current_revision(client, &map)?;
     let proxy = Arc::new(Proxy::start(&ground.cluster).map_err(|e| e.to_string())?);
-    let scratch = Scratch::new("history").map_err(|e| e.to_string())?;
-    let kubeconfig = with_token_file(&proxy, &scratch)?;
+    let credentials = Arc::new(Credentials::new(&ground.cluster, &proxy, &map.namespace, plan.verbs)?);
+    let kubeconfig = credentials.kubeconfig().display().to_string();
     let fired: Arc<Mutex<Vec<Fired>>> = Arc::default();
-    proxy.draw(Some(lottery(plan, fired.clone())));
+    proxy.draw(Some(lottery(plan, credentials.clone(), fired.clone())));
     let started = Instant::now();
     let workers = start_workers(ground, plan, &map, &kubeconfig)?;
     let foreigners = Foreigners::start(plan, &ground.cluster, &map);
@@ -45,13 +45,14 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
         cluster: ground.cluster.clone(),
         proxy: proxy.clone(),
         workers: workers.clone(),
+        credentials: credentials.clone(),
         fired: fired.clone(),
     };
     let crashes = Crashes::start(plan, victims);
     workers.iter().for_each(|worker| worker.wait_quiet());
     crashes.finish()?;
     let mut calls = foreigners.finish();
-    proxy.draw(None);
+    proxy.draw(Some(old_tokens(&credentials)));
     settle(&proxy)?;
     let calm = now();
     workers.iter().for_each(|worker| worker.go_on());
@@ -79,15 +80,14 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Credentials that can be renewed, so that a 401 in between is one.
-fn with_token_file(proxy: &Proxy, scratch: &Scratch) -> Result<String, String> {
-    let failed = |error: mapstore_harness::Error| error.to_string();
-    let mut sections = Sections::read(proxy.kubeconfig()).map_err(failed)?;
-    let token = sections.user["token"].as_str().ok_or("the administrator has no token")?;
-    let file = scratch.write("token", token).map_err(failed)?;
-    sections.user = json!({"tokenFile": file});
-    let path = scratch.write("kubeconfig", sections.to_kubeconfig().to_string()).map_err(failed)?;
-    Ok(path.display().to_string())
+/// When the faults are over, an old token is still an old one.
+fn old_tokens(credentials: &Arc<Credentials>) -> Lottery {
+    let credentials = credentials.clone();
+    Box::new(move |asked| {
+        credentials
+            .is_old(asked.authorization)
+            .then(|| Rule::on("").keep().instead(Canned::text(401, "Unauthorized")))
+    })
 }
 
 fn start_workers(

@@ -54,6 +54,9 @@ func Judge(folders []string) (bool, error) {
 			verdict.ByOutcome["OutcomeUnknown"], len(h.Versions), len(h.Faults), float64(h.About.Milliseconds)/1e3,
 			time.Since(started).Seconds(), verdict.Why, word(len(j.Violations)))
 		tell(j)
+		if err := draw(j); err != nil {
+			return false, err
+		}
 	}
 	return sound, nil
 }
@@ -86,6 +89,25 @@ func tell(j *rules.Judge) {
 			tellVersion(j, at)
 		}
 	}
+}
+
+// draw makes a picture of each key that a violation is about.
+func draw(j *rules.Judge) error {
+	const most = 3
+	drawn := map[string]bool{}
+	for _, v := range j.Violations[:min(most, len(j.Violations))] {
+		pictures, err := j.Pictures(v)
+		if err != nil {
+			return err
+		}
+		for _, picture := range pictures {
+			drawn[picture] = true
+		}
+	}
+	for picture := range drawn {
+		fmt.Printf("  drawn: %s\n", picture)
+	}
+	return nil
 }
 
 // tellVersion shows what a version made of the one before.

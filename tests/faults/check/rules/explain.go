@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"faults/check/model"
@@ -12,8 +13,12 @@ import (
 // writes of which nobody knows the outcome. So no acknowledged write is lost, none that failed was made, no batch is
 // half made, conditions held at the moment of the write, and nobody's keys were touched by the way.
 func (j *Judge) explain() {
+	settled := make([][]*record.Call, len(j.Versions))
+	for at := range j.Versions {
+		settled[at] = j.settleClaims(at)
+	}
 	for at := 1; at < len(j.Versions); at++ {
-		claims := j.settleClaims(at)
+		claims := settled[at]
 		if len(claims) == 0 {
 			j.explainUnclaimed(at)
 			continue
@@ -46,7 +51,7 @@ func (j *Judge) explain() {
 			j.violate("an-acknowledged-write-is-in-its-revision", []*record.Call{c}, nil, "it says it changed the map, and no version shows that it did")
 		}
 	}
-	if first := j.settleClaims(0); len(first) > 0 {
+	if first := settled[0]; len(first) > 0 {
 		j.violate("a-revision-told-is-the-write-s-own", first, []int{0}, "revision %s was there before %s", j.revisionOf(0), names(first))
 	}
 }
@@ -63,34 +68,41 @@ func (j *Judge) settleClaims(at int) []*record.Call {
 		}
 	}
 	marked := at > 0 && j.Versions[at].Marker != j.Versions[at-1].Marker && j.Versions[at].Marker != ""
-	alone := len(makers) == 0 && !marked && !j.isMixed(others)
-	if len(others) == 0 || alone && (at > 0 && j.reaches(at, others)) {
-		return j.claims[at]
+	for _, process := range processes(others) {
+		// Those who made it, if it wasn't somebody else.
+		mine := append([]*record.Call(nil), makers...)
+		rest := []*record.Call{}
+		for _, c := range others {
+			if c.Process == process {
+				mine = append(mine, c)
+			} else {
+				rest = append(rest, c)
+			}
+		}
+		if at > 0 && !marked && len(processes(mine)) == 1 && j.find(at, mine) != nil {
+			return j.wanted(mine, rest)
+		}
 	}
-	// Those of the makers' process went along with them.
-	kept := makers
+	return j.wanted(makers, others)
+}
+
+// wanted notes who took another's write for his own.
+func (j *Judge) wanted(makers, others []*record.Call) []*record.Call {
 	for _, c := range others {
-		if len(makers) > 0 && c.Process == makers[0].Process && !marked {
-			kept = append(kept, c)
-			continue
-		}
-		if len(makers) == 0 && !marked && (len(kept) == 0 || c.Process == kept[0].Process) {
-			kept = append(kept, c)
-			continue
-		}
 		j.asWanted[c] = true
 		j.AsWanted++
 	}
-	return kept
+	return makers
 }
 
-func (j *Judge) isMixed(calls []*record.Call) bool {
+func processes(calls []*record.Call) []string {
+	var found []string
 	for _, c := range calls {
-		if c.Process != calls[0].Process {
-			return true
+		if !slices.Contains(found, c.Process) {
+			found = append(found, c.Process)
 		}
 	}
-	return false
+	return found
 }
 
 // inDoubt: one of its requests may have been done without an answer.
@@ -158,39 +170,51 @@ func (j *Judge) byID(id string) []*record.Call {
 	return nil
 }
 
-// reaches: the claims, in some order, and writes of unknown outcome of the same process between them, make the version
-// of the one before it.
+// reaches: see find; the writes of unknown outcome that it takes are taken.
 func (j *Judge) reaches(at int, claims []*record.Call) bool {
+	found := j.find(at, claims)
+	for _, c := range found {
+		if c.Fate() == record.Unknown || c.Somewhen() || j.asWanted[c] {
+			j.used[c] = at
+		}
+	}
+	return found != nil
+}
+
+// find gives the writes that make a version of the one before it: the claims, in some order, with writes of unknown
+// outcome of the same process between them. nil: there are none.
+func (j *Judge) find(at int, claims []*record.Call) []*record.Call {
 	before, after := j.Versions[at-1], j.Versions[at]
 	candidates := map[string][]*record.Call{}
 	for _, c := range j.Calls {
-		open := c.Fate() == record.Unknown || c.Somewhen()
+		// Who found the map as wanted later may have made it so himself.
+		open := c.Fate() == record.Unknown || c.Somewhen() || j.asWanted[c]
 		if c.IsWrite() && !c.IsForeign() && open && j.used[c] == 0 && c.Start < j.until[at] && shows(c, before.State, after.State) {
 			candidates[c.Process] = append(candidates[c.Process], c)
 		}
 	}
 	if len(claims) > 0 {
 		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: candidates[claims[0].Process]}
-		return s.from(before.State, claims, 0) && j.take(at, s.taken)
+		if s.from(before.State, claims, 0) {
+			return append(s.taken, claims...)
+		}
+		return nil
 	}
 	for _, some := range candidates {
 		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: some}
 		if s.from(before.State, nil, 0) && len(s.taken) > 0 {
-			return j.take(at, s.taken)
+			return s.taken
 		}
 	}
-	return false
-}
-
-func (j *Judge) take(at int, calls []*record.Call) bool {
-	for _, c := range calls {
-		j.used[c] = at
-	}
-	return true
+	return nil
 }
 
 // shows: something of the write is in the version after it; whatever it changed may be hidden by another of its group.
 func shows(c *record.Call, before, after model.State) bool {
+	if model.Equal(before, after) {
+		// It left its stamp alone.
+		return model.Equal(model.Apply(before, c.Ops), before)
+	}
 	for _, op := range c.Ops {
 		value, there := after[op[1]]
 		_, was := before[op[1]]

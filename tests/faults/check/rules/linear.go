@@ -2,6 +2,7 @@ package rules
 
 import (
 	"path/filepath"
+	"slices"
 	"sort"
 	"time"
 
@@ -38,39 +39,65 @@ type cell struct {
 // linearizable: the uncached calls about a key, by their times and answers alone, are those of one register. This asks
 // no server and doesn't look at revisions, so it doesn't depend on the ground truth.
 func (j *Judge) linearizable() {
-	byKey := map[string][]porcupine.Operation{}
-	clients := map[string]int{}
 	for _, key := range j.keys() {
-		for _, c := range j.Calls {
-			one, about := j.accessTo(c, key)
-			if !about {
-				continue
-			}
-			if _, there := clients[c.Client]; !there {
-				clients[c.Client] = len(clients)
-			}
-			end := c.End
-			if one.unknown {
-				end = record.Never
-			}
-			byKey[key] = append(byKey[key], porcupine.Operation{ClientId: clients[c.Client], Input: one, Call: c.Start, Output: nil, Return: end})
-		}
-	}
-	for _, key := range j.keys() {
-		value, present := j.Versions[0].State[key]
-		register := register(cell{value, present})
-		result, info := porcupine.CheckOperationsVerbose(register, byKey[key], enough)
+		register, operations := j.about(key)
+		result := porcupine.CheckOperationsTimeout(register, operations, enough)
 		switch result {
 		case porcupine.Unknown:
 			j.Undecided++
 		case porcupine.Illegal:
-			picture := filepath.Join(j.Folder, "linearizability-"+key+".html")
-			if err := porcupine.VisualizePath(register, info, picture); err != nil {
-				picture = err.Error()
+			calls := make([]*record.Call, 0, 1)
+			for _, operation := range operations[:min(1, len(operations))] {
+				calls = append(calls, operation.Input.(access).call)
 			}
-			j.violate("uncached-calls-are-linearizable", nil, nil, "key %s: no order of its calls explains their answers: %s", key, picture)
+			j.violate("uncached-calls-are-linearizable", calls, nil, "key %s: no order of its calls explains their answers", key)
 		}
 	}
+}
+
+// about gives the calls about a key, as a register's.
+func (j *Judge) about(key string) (porcupine.Model, []porcupine.Operation) {
+	var operations []porcupine.Operation
+	clients := map[string]int{}
+	for _, c := range j.Calls {
+		one, about := j.accessTo(c, key)
+		if !about {
+			continue
+		}
+		if _, there := clients[c.Client]; !there {
+			clients[c.Client] = len(clients)
+		}
+		end := c.End
+		if one.unknown {
+			end = record.Never
+		}
+		operations = append(operations, porcupine.Operation{ClientId: clients[c.Client], Input: one, Call: c.Start, Return: end})
+	}
+	value, present := j.Versions[0].State[key]
+	return register(cell{value, present}), operations
+}
+
+// Pictures draws the calls about the keys of a violation, as HTML files in the history's folder.
+func (j *Judge) Pictures(v Violation) ([]string, error) {
+	const most = 2
+	var drawn, keys []string
+	for _, c := range v.Calls {
+		for _, op := range append(append([][]string(nil), c.Ops...), []string{"", c.Key}) {
+			if op[1] != "" && !slices.Contains(keys, op[1]) && len(keys) < most {
+				keys = append(keys, op[1])
+			}
+		}
+	}
+	for _, key := range keys {
+		register, operations := j.about(key)
+		_, info := porcupine.CheckOperationsVerbose(register, operations, enough)
+		path := filepath.Join(j.Folder, key+".html")
+		if err := porcupine.VisualizePath(register, info, path); err != nil {
+			return drawn, err
+		}
+		drawn = append(drawn, path)
+	}
+	return drawn, nil
 }
 
 func (j *Judge) keys() []string {

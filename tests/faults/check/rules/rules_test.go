@@ -235,3 +235,33 @@ func TestTimeAndLife(t *testing.T) {
 	expect(t, history([]model.State{empty}, quiet), "the-store-goes-on-when-the-faults-are-over")
 	expect(t, history([]model.State{empty}, failed("Forbidden", "", get(0, 10, "k", nil))), "an-error-has-its-cause")
 }
+
+func TestAWriteInDoubtFindsTheMapAsWanted(t *testing.T) {
+	on := model.State{"k": "on"}
+	doubtful := func(calls ...*record.Call) *record.History {
+		h := history([]model.State{empty, on}, calls...)
+		h.Faults = []record.Fired{{At: 12, Kind: "cut before it reached the server", Method: "PATCH"}}
+		return h
+	}
+	theirs := by("q", set(13, 30, "k", "on", 20))
+	expect(t, doubtful(theirs, set(10, 40, "k", "on", 20)))
+	expect(t, doubtful(foreign(1, 30, "k", "on", 20), set(10, 40, "k", "on", 20)))
+	// It wasn't so, it was forced, it hung on a condition, or it began when that was over: no.
+	expect(t, doubtful(theirs, set(10, 40, "k", "off", 20)), "a-revision-is-made-by-one-write")
+	later := history([]model.State{empty, on, on}, set(10, 40, "k", "on", 30), foreign(20, 30, "other", "", 30))
+	later.Calls[1].Ops[0][0] = "delete"
+	later.Faults = doubtful().Faults
+	expect(t, later)
+	forced := set(10, 40, "k", "on", 20)
+	forced.Ops[0][0] = "force_set"
+	expect(t, doubtful(theirs, forced), "a-revision-is-made-by-one-write")
+	conditional := set(10, 40, "k", "on", 20)
+	conditional.Conditions = [][]string{{"absent", "k", ""}}
+	expect(t, doubtful(theirs, conditional), "a-revision-is-made-by-one-write")
+	expect(t, history([]model.State{empty, on}, theirs, set(10, 40, "k", "on", 20)), "a-revision-is-made-by-one-write")
+	// Applied, and it can't tell when.
+	somewhen := set(10, 40, "k", "on", 20)
+	somewhen.Revision = nil
+	expect(t, doubtful(somewhen))
+	expect(t, history([]model.State{empty}, somewhen), "an-acknowledged-write-is-in-its-revision")
+}

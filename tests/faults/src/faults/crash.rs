@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mapstore_harness::Cluster;
 use mapstore_harness::proxy::Proxy;
 
+use super::credentials::Credentials;
 use super::lottery::Fired;
 use crate::model::{Crash, Plan};
 use crate::record::now;
@@ -18,6 +19,7 @@ pub struct Victims {
     pub cluster: Arc<Cluster>,
     pub proxy: Arc<Proxy>,
     pub workers: Vec<Arc<Worker>>,
+    pub credentials: Arc<Credentials>,
     pub fired: Arc<Mutex<Vec<Fired>>>,
 }
 
@@ -51,6 +53,8 @@ fn after(crash: &Crash) -> u64 {
         Crash::ServerKilled { after }
         | Crash::ServerPaused { after, .. }
         | Crash::ConnectionsCut { after }
+        | Crash::TokenRenewed { after }
+        | Crash::CertificateRenewed { after }
         | Crash::ClientStopped { after, .. }
         | Crash::ClientKilled { after, .. } => *after,
     }
@@ -73,6 +77,15 @@ impl Victims {
             }
             Crash::ConnectionsCut { .. } => {
                 self.note("all connections cut");
+                self.proxy.cut();
+            }
+            Crash::TokenRenewed { .. } => {
+                self.note("token renewed, the old one not accepted");
+                self.credentials.renew_token(&self.cluster)?;
+            }
+            Crash::CertificateRenewed { .. } => {
+                self.note("certificate of another authority");
+                self.credentials.renew_certificate(&self.proxy)?;
                 self.proxy.cut();
             }
             Crash::ClientStopped { process, lasts, .. } => {

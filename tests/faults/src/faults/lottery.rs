@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use mapstore_harness::proxy::{Asked, Lottery};
 use serde::Serialize;
 
+use super::credentials::Credentials;
 use super::kind::{Class, Kind};
 use crate::model::Plan;
 use crate::random::Random;
@@ -19,10 +20,13 @@ pub struct Fired {
     pub query: String,
 }
 
-pub fn lottery(plan: &Plan, fired: Arc<Mutex<Vec<Fired>>>) -> Lottery {
+pub fn lottery(plan: &Plan, credentials: Arc<Credentials>, fired: Arc<Mutex<Vec<Fired>>>) -> Lottery {
     let (seed, kinds, permille) = (plan.seed, plan.kinds.clone(), plan.permille);
     let mut number = 0u64;
     Box::new(move |asked| {
+        if credentials.is_old(asked.authorization) {
+            return Some(Kind::Unauthorized.rule(&mut Random::new(seed, "old token")));
+        }
         number += 1;
         let mut random = Random::new(seed.wrapping_add(number << 40), "request");
         let class = class_of(asked);

@@ -7,6 +7,16 @@ use crate::random::Random;
 pub const MODES: [&str; 2] = ["none", "exclusive"];
 pub const LANGUAGES: [&str; 3] = ["rust", "go", "python"];
 
+/// The Roles that clients have: all that can help; without one of the two ways to look back, without both; and the one
+/// that the Go package github.com/unrolled/mapstore publishes, which has no patch.
+pub const RIGHTS: [(u64, &[&str]); 5] = [
+    (8, &["get", "patch", "create", "watch", "list"]),
+    (3, &["get", "patch", "create", "list"]),
+    (3, &["get", "patch", "create", "watch"]),
+    (2, &["get", "patch", "create"]),
+    (2, &["get", "create", "update", "delete"]),
+];
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
@@ -21,6 +31,8 @@ pub struct Plan {
     /// It is large enough for reads that ask for its metadata first.
     pub large: bool,
     pub foreign: Foreign,
+    /// What the clients' Role grants on ConfigMaps.
+    pub verbs: &'static [&'static str],
     pub longest_pause_us: u64,
     pub longest_timeout_ms: u64,
 }
@@ -44,11 +56,33 @@ pub struct Foreign {
 /// What befalls a whole process, after so many milliseconds.
 #[derive(Clone, Debug)]
 pub enum Crash {
-    ServerKilled { after: u64 },
-    ServerPaused { after: u64, lasts: u64 },
-    ConnectionsCut { after: u64 },
-    ClientStopped { after: u64, process: usize, lasts: u64 },
-    ClientKilled { after: u64, process: usize },
+    ServerKilled {
+        after: u64,
+    },
+    ServerPaused {
+        after: u64,
+        lasts: u64,
+    },
+    ConnectionsCut {
+        after: u64,
+    },
+    /// The token in the file is another one, and the old one isn't accepted any more.
+    TokenRenewed {
+        after: u64,
+    },
+    /// The server's certificate is of another authority, which the file then names.
+    CertificateRenewed {
+        after: u64,
+    },
+    ClientStopped {
+        after: u64,
+        process: usize,
+        lasts: u64,
+    },
+    ClientKilled {
+        after: u64,
+        process: usize,
+    },
 }
 
 impl Plan {
@@ -74,6 +108,7 @@ impl Plan {
                 deletes_map: random.percent(25),
                 longest_pause_ms: *random.of(&[20, 50, 120]),
             },
+            verbs: random.weighted(&RIGHTS),
             longest_pause_us: *random.of(&[500, 5_000, 25_000]),
             longest_timeout_ms: *random.of(&[800, 2_000, 4_000]),
             processes,
@@ -108,6 +143,12 @@ fn crashes(random: &mut Random, processes: usize) -> Vec<Crash> {
     }
     if random.percent(30) {
         crashes.extend((0..random.between(1, 3)).map(|_| Crash::ConnectionsCut { after: after(random) }));
+    }
+    if random.percent(12) {
+        crashes.push(Crash::TokenRenewed { after: after(random) });
+    }
+    if random.percent(12) {
+        crashes.push(Crash::CertificateRenewed { after: after(random) });
     }
     let process = random.below(processes as u64) as usize;
     if random.percent(12) {

@@ -62,7 +62,7 @@ pub struct Proxy {
 struct Shared {
     /// Read again for each connection: the server's certificates may change.
     upstream: PathBuf,
-    acceptor: TlsAcceptor,
+    acceptor: Mutex<TlsAcceptor>,
     rules: Mutex<Vec<Arc<InForce>>>,
     counts: Mutex<Counts>,
     log: Mutex<Vec<Seen>>,
@@ -73,7 +73,7 @@ struct Shared {
     outstanding: AtomicUsize,
 }
 
-/// Draws what happens to a request for which there is no rule. It is told method, path and query, not the body.
+/// Draws what happens to a request for which there is no rule. It is told everything but the body.
 pub type Lottery = Box<dyn FnMut(&Asked<'_>) -> Option<Rule> + Send>;
 
 /// A request as a [`Lottery`] sees it.
@@ -82,6 +82,8 @@ pub struct Asked<'a> {
     pub method: &'a str,
     pub path: &'a str,
     pub query: &'a str,
+    /// The whole header; empty if there is none.
+    pub authorization: &'a str,
 }
 
 impl Proxy {
@@ -104,7 +106,7 @@ impl Proxy {
         let address = listener.local_addr().map_err(|e| failed(&e))?;
         let shared = Arc::new(Shared {
             upstream: kubeconfig.to_owned(),
-            acceptor,
+            acceptor: Mutex::new(acceptor),
             rules: Mutex::default(),
             counts: Mutex::default(),
             log: Mutex::default(),
@@ -181,6 +183,18 @@ impl Proxy {
         self.shared.outstanding.load(Ordering::SeqCst)
     }
 
+    /// From now on it shows a certificate of another authority, which this returns (PEM).
+    pub fn renew_certificate(&self) -> Result<String> {
+        let (acceptor, ca_pem) = tls::own().map_err(|e| Error::failed("proxy", e))?;
+        *lock(&self.shared.acceptor) = acceptor;
+        Ok(ca_pem)
+    }
+
+    /// The authority of its certificate at the start (PEM).
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
     /// Ends all connections, in the middle of whatever they do.
     pub fn cut(&self) {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
@@ -227,7 +241,12 @@ impl Shared {
     fn rule_for(&self, request: &Request) -> Option<Arc<InForce>> {
         let ruled = lock(&self.rules).iter().find(|rule| rule.takes(request)).cloned();
         ruled.or_else(|| {
-            let asked = Asked { method: request.method(), path: request.path(), query: request.query() };
+            let asked = Asked {
+                method: request.method(),
+                path: request.path(),
+                query: request.query(),
+                authorization: request.head.header("authorization").unwrap_or_default(),
+            };
             lock(&self.lottery).as_mut().and_then(|draw| draw(&asked)).map(InForce::new)
         })
     }

@@ -44,7 +44,8 @@ pub async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     // The server first: where it refuses, the client's handshake must fail, as it would without a proxy.
     let Ok(server) = shared.connect().await else { return };
     let _ = stream.set_nodelay(true);
-    let Ok(client) = shared.acceptor.accept(stream).await else { return };
+    let acceptor = super::lock(&shared.acceptor).clone();
+    let Ok(client) = acceptor.accept(stream).await else { return };
     let mut connection = Connection { shared, client: Wire::new(client), server: Some(server), cuts };
     while let Ok(After::GoesOn) = connection.next().await {}
 }
