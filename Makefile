@@ -239,6 +239,12 @@ soak: faults-built
 	$(faults-run) --out '$(FAULTS)/soak' --seed "$$(date +%s)" \
 	    --seconds "$$(awk 'BEGIN { print int($(or $(HOURS),1) * 3600) }')"
 
+## make mutants     builds of the core with one mistake each: the checker of the histories has to find it
+.PHONY: mutants
+mutants: faults-built
+	$(call step,mistakes that the checker has to find)
+	@tests/faults/mutants.sh '$(TARGET)' '$(APISERVER)' $(ONLY)
+
 ## make bench       what writes cost, beside other clients: see bench/README.md; BENCH="only=sizes rounds=1" measures less
 .PHONY: bench
 bench: apiserver
