@@ -28,6 +28,8 @@ type Call struct {
 
 	// Start and End are of CLOCK_MONOTONIC, which all processes share; Late is how late timers were meanwhile.
 	Start, End, Late int64
+	// Cancelled is when its token was used; 0 if it wasn't.
+	Cancelled int64
 
 	Outcome, Message string
 	Retryable        bool

@@ -87,11 +87,11 @@ func (j *Judge) deadlines() {
 		if c.IsForeign() || c.End >= record.Never/4 {
 			continue
 		}
-		bound := c.TimeoutMS
-		if c.CancelMS > 0 {
-			bound = min(bound, c.CancelMS)
+		deadline := c.Start + c.TimeoutMS*int64(time.Millisecond)
+		if c.Cancelled > 0 {
+			deadline = min(deadline, c.Cancelled)
 		}
-		over := time.Duration(c.End-c.Start-c.Late) - time.Duration(bound)*time.Millisecond
+		over := time.Duration(c.End - deadline - c.Late)
 		j.Overrun = max(j.Overrun, over)
 		if over > allowed {
 			j.violate("no-call-outlives-its-deadline", []*record.Call{c}, nil, "by %v", over)

@@ -228,7 +228,7 @@ func TestTimeAndLife(t *testing.T) {
 	late.Late = 150_000_000
 	expect(t, history([]model.State{empty}, late))
 	cancelled := failed("Cancelled", "", get(0, 500_000_000, "k", nil))
-	cancelled.CancelMS = 50
+	cancelled.Cancelled = 50_000_000
 	expect(t, history([]model.State{empty}, cancelled), "no-call-outlives-its-deadline")
 	quiet := failed("Unavailable", "", get(0, 10, "k", nil))
 	quiet.Quiet = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mapstore"
@@ -43,8 +44,12 @@ func (c *client) run(one call) {
 	say(event{Event: "begin", Start: now(), Call: &begun})
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(one.TimeoutMS)*time.Millisecond)
 	defer cancel()
+	var cancelled atomic.Int64
 	if one.CancelMS > 0 {
-		defer time.AfterFunc(time.Duration(one.CancelMS)*time.Millisecond, cancel).Stop()
+		defer time.AfterFunc(time.Duration(one.CancelMS)*time.Millisecond, func() {
+			cancelled.Store(now())
+			cancel()
+		}).Stop()
 	}
 	l.Start = now()
 	err := c.call(ctx, l)
@@ -57,11 +62,11 @@ func (c *client) run(one call) {
 	} else if err != nil {
 		l.Outcome, l.Message = "Other", err.Error()
 	}
-	allowed := one.TimeoutMS
-	if one.CancelMS > 0 {
-		allowed = min(allowed, one.CancelMS)
+	deadline := l.Start + one.TimeoutMS*1e6
+	if l.Cancelled = cancelled.Load(); l.Cancelled > 0 {
+		deadline = min(deadline, l.Cancelled)
 	}
-	if deadline := l.Start + allowed*1e6; l.End > deadline {
+	if l.End > deadline {
 		l.Late = c.late.since(deadline)
 	}
 	say(event{Event: "end", Call: l})

@@ -39,6 +39,7 @@ type line struct {
 	Start     int64             `json:"start"`
 	End       int64             `json:"end"`
 	Late      int64             `json:"late,omitempty"`
+	Cancelled int64             `json:"cancelled,omitempty"`
 	Outcome   string            `json:"outcome,omitempty"`
 	Message   string            `json:"message,omitempty"`
 	Status    int               `json:"status,omitempty"`

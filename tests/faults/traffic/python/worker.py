@@ -80,8 +80,8 @@ class Client:
                 outcome=error.kind, message=str(error), status=error.http_status, retryable=error.retryable
             )
         line.update(start=start, end=end)
-        allowed = min(call["timeout_ms"], call.get("cancel_ms") or call["timeout_ms"])
-        deadline = start + allowed * 1_000_000
+        line = dict(line)  # A timer that comes too late has no say any more.
+        deadline = min(start + call["timeout_ms"] * 1_000_000, line.get("cancelled", end))
         if end > deadline:
             line["late"] = self.lateness.since(deadline)
         say({"event": "end", "call": line})
@@ -106,7 +106,12 @@ class Client:
         bounds: dict[str, Any] = {"timeout": call["timeout_ms"] / 1e3}
         if call.get("cancel_ms"):
             bounds["cancel"] = token = mapstore.CancelToken()
-            timer = threading.Timer(call["cancel_ms"] / 1e3, token.cancel)
+
+            def cancel(line: Call = line) -> None:
+                line["cancelled"] = now()
+                token.cancel()
+
+            timer = threading.Timer(call["cancel_ms"] / 1e3, cancel)
             timer.daemon = True
             timer.start()
         verb = call["verb"]
