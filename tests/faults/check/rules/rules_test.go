@@ -234,6 +234,11 @@ func TestTimeAndLife(t *testing.T) {
 	quiet.Quiet = true
 	expect(t, history([]model.State{empty}, quiet), "the-store-goes-on-when-the-faults-are-over")
 	expect(t, history([]model.State{empty}, failed("Forbidden", "", get(0, 10, "k", nil))), "an-error-has-its-cause")
+	restarted := history([]model.State{empty}, failed("Forbidden", "", get(5_000_000_000, 5_900_000_000, "k", nil)))
+	restarted.Faults = []record.Fired{{At: 1_000_000_000, Kind: "API server and etcd killed"}}
+	expect(t, restarted)
+	restarted.Calls[0].End = 5_200_000_000
+	expect(t, restarted, "an-error-has-its-cause")
 }
 
 func TestAWriteInDoubtFindsTheMapAsWanted(t *testing.T) {
