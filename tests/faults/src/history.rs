@@ -9,7 +9,7 @@ use mapstore_harness::Cluster;
 use mapstore_harness::proxy::{Canned, Lottery, Proxy, Rule};
 use serde_json::{Value as Json, json};
 
-use crate::faults::{Crashes, Credentials, Fired, Victims, lottery};
+use crate::faults::{CRASHES, Crashes, Credentials, Fired, Kind, Victims, lottery};
 use crate::model::{Crash, Plan};
 use crate::record::{Truth, current_revision, now, write_lines};
 use crate::traffic::{Foreigners, Map, Programs, Start, Worker, manifest, script};
@@ -70,6 +70,7 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
     });
     let about = json!({
         "seed": plan.seed, "plan": format!("{plan:?}"), "first": first, "calm": calm, "killed": killed,
+        "faults": fault_names(),
         "milliseconds": took.as_millis() as u64, "problems": problems,
     });
     write_lines(folder, "about.json", &[about])?;
@@ -78,6 +79,11 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
     write_lines(folder, "faults.jsonl", &fired.lock().unwrap_or_else(PoisonError::into_inner))?;
     let _ = client.delete(&map.path());
     Ok(())
+}
+
+/// Those of requests, and of whole processes.
+fn fault_names() -> Vec<&'static str> {
+    Kind::ALL.into_iter().map(Kind::name).chain(CRASHES).collect()
 }
 
 /// When the faults are over, an old token is still an old one.

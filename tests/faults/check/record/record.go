@@ -39,6 +39,7 @@ type Call struct {
 	Present          *bool
 	Length           *int
 	Snapshot         map[string]string
+	Keys             []string
 }
 
 // Version is the map from one revision of etcd on.
@@ -64,6 +65,8 @@ type About struct {
 	Killed       string
 	Milliseconds int64
 	Problems     []struct{ Process, Problem string }
+	// Faults are the names of all that there are.
+	Faults []string
 }
 
 // History is all of it.
@@ -141,7 +144,7 @@ const (
 // IsWrite tells whether it asked for a change.
 func (c *Call) IsWrite() bool {
 	switch c.Verb {
-	case "open", "get", "contains", "len", "snapshot", "refresh":
+	case "open", "get", "contains", "len", "keys", "usage", "verify_connection", "snapshot", "refresh":
 		return false
 	}
 	return true

@@ -29,6 +29,8 @@ type Verdict struct {
 	// Counts by name: calls as language/mode/verb, outcomes, faults, faults that a call with an unknown outcome met.
 	ByCall, ByOutcome, ByFault, Met, MetUnknown map[string]int
 	Milliseconds                                int64
+	// Faults are the names of all that there are.
+	Faults []string
 }
 
 // Judge judges histories and says of each in a line how it went; whether all are sound.
@@ -136,7 +138,7 @@ func verdictOf(j *rules.Judge) *Verdict {
 	v := &Verdict{
 		Seed: j.About.Seed, Violations: j.Violations, Undecided: j.Undecided, AsWanted: j.AsWanted, OverrunMS: float64(j.Overrun) / 1e6,
 		ByCall: map[string]int{}, ByOutcome: map[string]int{}, ByFault: map[string]int{}, Met: map[string]int{}, MetUnknown: map[string]int{},
-		Milliseconds: j.About.Milliseconds,
+		Milliseconds: j.About.Milliseconds, Faults: j.About.Faults,
 	}
 	for _, fault := range j.Faults {
 		v.ByFault[fault.Kind]++

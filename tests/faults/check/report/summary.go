@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // Summary adds up the verdicts below a folder.
@@ -37,6 +39,7 @@ func Summary(folder string) error {
 		for rule := range broken {
 			rules[rule]++
 		}
+		total.Faults = v.Faults
 		total.Calls += v.Calls
 		total.Written += v.Written
 		total.Undecided += v.Undecided
@@ -54,6 +57,7 @@ func Summary(folder string) error {
 	for _, rule := range sorted(rules) {
 		fmt.Printf("  broken in %d: %s\n", rules[rule], rule)
 	}
+	neverOccurred(&total)
 	fmt.Println("outcomes:")
 	for _, name := range sorted(total.ByOutcome) {
 		fmt.Printf("  %6d %s\n", total.ByOutcome[name], name)
@@ -67,4 +71,58 @@ func Summary(folder string) error {
 		fmt.Printf("  %6d %-40s %6d %5.1f %%\n", total.ByFault[name], name, total.Met[name], share)
 	}
 	return nil
+}
+
+// vocabulary is what a store can be asked, in each language.
+var vocabulary = []string{"open", "get", "keys", "len", "contains", "snapshot", "set", "force_set", "delete", "truncate", "apply",
+	"compare_and_set", "update", "subscribe", "refresh", "usage", "verify_connection", "close"}
+
+// neverOccurred says what users do and networks do, and these histories didn't.
+func neverOccurred(total *Verdict) {
+	var calls, faults []string
+	for _, verb := range vocabulary {
+		for _, language := range []string{"rust", "go", "python", "c", "cpp"} {
+			for _, mode := range []string{"none", "exclusive", "watched"} {
+				if name := language + "/" + mode + "/" + verb; total.ByCall[name] == 0 {
+					calls = append(calls, name)
+				}
+			}
+		}
+	}
+	for _, fault := range total.Faults {
+		if total.ByFault[fault] == 0 {
+			faults = append(faults, fault)
+		}
+	}
+	fmt.Printf("calls that never occurred: %s\n", strings.Join(shorten(calls), ", "))
+	fmt.Printf("faults that never occurred: %s\n", strings.Join(faults, ", "))
+}
+
+// shorten writes a verb that occurs nowhere, and a language or mode that makes no call at all, as one.
+func shorten(names []string) []string {
+	all := map[string]int{}
+	parts := func(name string) (keys [3]string) {
+		copy(keys[:], strings.SplitN(name, "/", 3))
+		return [3]string{keys[0] + " (all)", keys[1] + " (all)", keys[2] + " (all)"}
+	}
+	for _, name := range names {
+		for _, key := range parts(name) {
+			all[key]++
+		}
+	}
+	full := [3]int{3 * len(vocabulary), 5 * len(vocabulary), 15}
+	var short []string
+	for _, name := range names {
+		said := name
+		for number, key := range parts(name) {
+			if all[key] == full[number] {
+				said = key
+				break
+			}
+		}
+		if !slices.Contains(short, said) {
+			short = append(short, said)
+		}
+	}
+	return short
 }

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"container/heap"
+	"maps"
+	"slices"
 
 	"faults/check/model"
 	"faults/check/record"
@@ -129,7 +131,9 @@ func (j *Judge) meaning(c *record.Call) (fits func(at int) bool, newest bool) {
 			_, there := j.Versions[at].State[c.Key]
 			return c.Present != nil && there == *c.Present
 		}, newest
-	case "len":
+	case "keys":
+		return func(at int) bool { return slices.Equal(c.Keys, slices.Sorted(maps.Keys(j.Versions[at].State))) }, newest
+	case "len", "usage":
 		return func(at int) bool { return c.Length != nil && len(j.Versions[at].State) == *c.Length }, newest
 	case "snapshot":
 		if at, there := j.known[c]; there {

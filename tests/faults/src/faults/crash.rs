@@ -13,6 +13,17 @@ use crate::model::{Crash, Plan};
 use crate::record::now;
 use crate::traffic::Worker;
 
+/// Their names, in the order of [`Crash`].
+pub const CRASHES: [&str; 7] = [
+    "API server and etcd killed",
+    "API server stopped for a while",
+    "all connections cut",
+    "token renewed, the old one not accepted",
+    "certificate of another authority",
+    "client stopped for a while",
+    "client killed",
+];
+
 /// Whom it can befall.
 #[derive(Clone)]
 pub struct Victims {
@@ -65,39 +76,39 @@ impl Victims {
         let failed = |error: mapstore_harness::Error| error.to_string();
         match crash {
             Crash::ServerKilled { .. } => {
-                self.note("API server and etcd killed");
+                self.note(CRASHES[0]);
                 self.cluster.kill().map_err(failed)?;
                 self.cluster.start_again().map_err(failed)?;
             }
             Crash::ServerPaused { lasts, .. } => {
-                self.note("API server stopped for a while");
+                self.note(CRASHES[1]);
                 self.cluster.pause().map_err(failed)?;
                 thread::sleep(Duration::from_millis(*lasts));
                 self.cluster.resume().map_err(failed)?;
             }
             Crash::ConnectionsCut { .. } => {
-                self.note("all connections cut");
+                self.note(CRASHES[2]);
                 self.proxy.cut();
             }
             Crash::TokenRenewed { .. } => {
-                self.note("token renewed, the old one not accepted");
+                self.note(CRASHES[3]);
                 self.credentials.renew_token(&self.cluster)?;
             }
             Crash::CertificateRenewed { .. } => {
-                self.note("certificate of another authority");
+                self.note(CRASHES[4]);
                 self.credentials.renew_certificate(&self.proxy)?;
                 self.proxy.cut();
             }
             Crash::ClientStopped { process, lasts, .. } => {
                 if self.workers[*process].signal(libc::SIGSTOP) {
-                    self.note("client stopped for a while");
+                    self.note(CRASHES[5]);
                     thread::sleep(Duration::from_millis(*lasts));
                     self.workers[*process].signal(libc::SIGCONT);
                 }
             }
             Crash::ClientKilled { process, .. } => {
                 if self.workers[*process].signal(libc::SIGKILL) {
-                    self.note("client killed");
+                    self.note(CRASHES[6]);
                 }
             }
         }

@@ -5,7 +5,7 @@ mod credentials;
 mod kind;
 mod lottery;
 
-pub use crash::{Crashes, Victims};
+pub use crash::{CRASHES, Crashes, Victims};
 pub use credentials::Credentials;
 pub use kind::Kind;
 pub use lottery::{Fired, lottery};

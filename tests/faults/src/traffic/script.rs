@@ -50,11 +50,14 @@ enum Verb {
     GetPool,
     Contains,
     Len,
+    Keys,
+    Usage,
+    Verify,
     Snapshot,
     Refresh,
 }
 
-const WEIGHTS: [(u64, Verb); 19] = [
+const WEIGHTS: [(u64, Verb); 22] = [
     (12, Verb::SetPool),
     (12, Verb::DeletePool),
     (8, Verb::SetShared),
@@ -72,6 +75,9 @@ const WEIGHTS: [(u64, Verb); 19] = [
     (5, Verb::GetPool),
     (2, Verb::Contains),
     (1, Verb::Len),
+    (2, Verb::Keys),
+    (1, Verb::Usage),
+    (1, Verb::Verify),
     (8, Verb::Snapshot),
     (2, Verb::Refresh),
 ];
@@ -137,7 +143,7 @@ impl Writer<'_> {
             Verb::Update => line["ops"] = json!([["set", "counter", ""]]),
             Verb::Get => line["key"] = json!(if self.random.percent(50) { shared } else { &own }),
             Verb::GetPool | Verb::Contains => line["key"] = json!(pool),
-            Verb::Len | Verb::Snapshot | Verb::Refresh => {}
+            Verb::Len | Verb::Keys | Verb::Usage | Verb::Verify | Verb::Snapshot | Verb::Refresh => {}
         }
         if self.random.percent(3) {
             line["cancel_ms"] = json!(self.random.between(1, 60));
@@ -157,6 +163,9 @@ impl Writer<'_> {
             Verb::Get | Verb::GetPool => "get",
             Verb::Contains => "contains",
             Verb::Len => "len",
+            Verb::Keys => "keys",
+            Verb::Usage => "usage",
+            Verb::Verify => "verify_connection",
             Verb::Snapshot => "snapshot",
             Verb::Refresh => "refresh",
         }

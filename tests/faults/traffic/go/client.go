@@ -104,6 +104,17 @@ func (c *client) call(ctx context.Context, l *line) error {
 		present, err := c.store.Contains(ctx, l.Key)
 		l.Present = &present
 		return err
+	case "keys":
+		keys, err := c.store.Keys(ctx)
+		l.Keys = append([]string{}, keys...)
+		return err
+	case "usage":
+		usage, err := c.store.Usage(ctx)
+		keys := int(usage.Keys)
+		l.Length = &keys
+		return err
+	case "verify_connection":
+		return mapstore.Verify(ctx, c.setup.Map, mapstore.WithKubeconfig(c.setup.Kubeconfig), mapstore.WithNamespace(c.setup.Namespace))
 	case "len":
 		length, err := c.store.Len(ctx)
 		l.Length = &length

@@ -49,6 +49,7 @@ type line struct {
 	Value     *string           `json:"value,omitempty"`
 	Present   *bool             `json:"present,omitempty"`
 	Length    *int              `json:"length,omitempty"`
+	Keys      []string          `json:"keys,omitzero"`
 	Snapshot  map[string]string `json:"snapshot,omitzero"`
 }
 

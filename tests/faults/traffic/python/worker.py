@@ -133,6 +133,13 @@ class Client:
             return {"value": None if value is None else told(value), "present": value is not None}
         if verb == "contains":
             return {"present": store.contains(call["key"], **bounds)}
+        if verb == "keys":
+            return {"keys": list(store.snapshot(**bounds))}
+        if verb == "usage":
+            return {"length": store.usage(**bounds).keys}
+        if verb == "verify_connection":
+            store.verify_connection(**bounds)
+            return {}
         if verb == "len":
             return {"length": store.len(**bounds)}
         if verb == "snapshot":

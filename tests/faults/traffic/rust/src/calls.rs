@@ -133,6 +133,9 @@ impl Client {
                 Ok(json!({"value": shown, "present": shown.is_some()}))
             }
             "contains" => Ok(json!({"present": store.contains(&call.key)?})),
+            "keys" => Ok(json!({"keys": store.keys()?})),
+            "usage" => Ok(json!({"length": store.usage()?.keys})),
+            "verify_connection" => store.verify_connection().map(|()| Json::Null),
             "len" => Ok(json!({"length": store.len()?})),
             "snapshot" => {
                 let snapshot = store.snapshot()?;
