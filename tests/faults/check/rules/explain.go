@@ -1,7 +1,9 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -193,6 +195,9 @@ func (j *Judge) find(at int, claims []*record.Call) []*record.Call {
 			candidates[c.Process] = append(candidates[c.Process], c)
 		}
 	}
+	for _, some := range candidates {
+		slices.SortStableFunc(some, func(a, b *record.Call) int { return urgency(a) - urgency(b) })
+	}
 	if len(claims) > 0 {
 		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: candidates[claims[0].Process]}
 		if s.from(before.State, claims, 0) {
@@ -200,13 +205,24 @@ func (j *Judge) find(at int, claims []*record.Call) []*record.Call {
 		}
 		return nil
 	}
-	for _, some := range candidates {
+	for _, process := range slices.SortedFunc(maps.Keys(candidates), func(a, b string) int {
+		return cmp.Or(urgency(candidates[a][0])-urgency(candidates[b][0]), cmp.Compare(a, b))
+	}) {
+		some := candidates[process]
 		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: some}
 		if s.from(before.State, nil, 0) && len(s.taken) > 0 {
 			return s.taken
 		}
 	}
 	return nil
+}
+
+// urgency orders the writes that may have made a version: first those that must have made one.
+func urgency(c *record.Call) int {
+	if c.Somewhen() {
+		return 0
+	}
+	return 1
 }
 
 // shows: something of the write is in the version after it; whatever it changed may be hidden by another of its group.

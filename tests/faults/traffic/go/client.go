@@ -202,14 +202,14 @@ func (c *client) write(ctx context.Context, l *line) (mapstore.Written, error) {
 	case l.Verb == "update":
 		return c.update(ctx, l)
 	case l.Verb == "compare_and_set" && len(l.Conditions) > 0:
-		var expected, value []byte
+		var expected []byte
 		if l.Conditions[0][0] == "equals" {
 			expected = toBytes(l.Conditions[0][2])
 		}
-		if first[0] == "set" {
-			value = toBytes(first[2])
+		if first[0] == "delete" {
+			return c.store.CompareAndDelete(ctx, first[1], expected)
 		}
-		return c.store.CompareAndSet(ctx, first[1], expected, value)
+		return c.store.CompareAndSet(ctx, first[1], expected, toBytes(first[2]))
 	}
 	return c.store.Apply(ctx, batch(l))
 }

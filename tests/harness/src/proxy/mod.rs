@@ -183,11 +183,18 @@ impl Proxy {
         self.shared.outstanding.load(Ordering::SeqCst)
     }
 
-    /// From now on it shows a certificate of another authority, which this returns (PEM).
-    pub fn renew_certificate(&self) -> Result<String> {
+    /// Shows a certificate of another authority, from the moment on when `announce` has been told of that (PEM).
+    pub fn renew_certificate<E>(
+        &self,
+        announce: impl FnOnce(&str) -> std::result::Result<(), E>,
+    ) -> Result<()>
+    where
+        E: std::fmt::Display,
+    {
         let (acceptor, ca_pem) = tls::own().map_err(|e| Error::failed("proxy", e))?;
+        announce(&ca_pem).map_err(|e| Error::failed("proxy", e))?;
         *lock(&self.shared.acceptor) = acceptor;
-        Ok(ca_pem)
+        Ok(())
     }
 
     /// The authority of its certificate at the start (PEM).
