@@ -34,8 +34,16 @@ func watchTime() *lateness {
 
 // since adds up all of it since a deadline: a machine that is busy makes the work after it late several times.
 func (l *lateness) since(deadline int64) int64 {
-	time.Sleep(2 * tick)
-	l.mu.Lock()
+	asked := now()
+	for {
+		time.Sleep(tick)
+		l.mu.Lock()
+		// The tick that is under way may be the late one.
+		if len(l.ticks) > 0 && l.ticks[len(l.ticks)-1][0] > asked {
+			break
+		}
+		l.mu.Unlock()
+	}
 	defer l.mu.Unlock()
 	var sum int64
 	for _, one := range l.ticks {

@@ -32,10 +32,20 @@ impl Lateness {
 
     /// All of it since a deadline: a machine that is busy makes the work after it late several times.
     pub fn since(&self, deadline: u64) -> u64 {
-        thread::sleep(2 * TICK);
-        let ticks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ticks.iter().rev().take_while(|(at, _)| *at >= deadline).map(|(_, late)| *late).sum()
+        // The tick that is under way may be the late one.
+        let asked = now();
+        loop {
+            thread::sleep(TICK);
+            let ticks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if ticks.back().is_some_and(|(at, _)| *at > asked) {
+                return sum_since(&ticks, deadline);
+            }
+        }
     }
+}
+
+fn sum_since(ticks: &VecDeque<(u64, u64)>, deadline: u64) -> u64 {
+    ticks.iter().rev().take_while(|(at, _)| *at >= deadline).map(|(_, late)| *late).sum()
 }
 
 /// CLOCK_MONOTONIC in nanoseconds: the same in all processes of the machine.
