@@ -3,8 +3,11 @@
 
 mod support;
 
+use mapstore::{Cache, ErrorKind};
 use mapstore_harness::Kind::Dev;
-use support::writes;
+use mapstore_harness::proxy::{Canned, Rule};
+use serde_json::json;
+use support::{Scene, writes};
 
 #[test]
 fn a_lost_answer_is_never_a_false_one() {
@@ -49,4 +52,22 @@ fn the_same_without_the_right_to_patch() {
 #[test]
 fn a_call_that_ends_early_tells_the_truth() {
     writes::a_call_that_ends_early_tells_the_truth(Dev);
+}
+
+/// Found by `make faults`: any trouble with the second question was told as "grant patch".
+#[test]
+fn verifying_where_update_is_granted_never_asks_for_patch() {
+    let scene = Scene::start(Dev);
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update"]}]);
+    let user = scene.site.cluster.user("seed", &scene.site.namespace, &rules).unwrap();
+    let kubeconfig = scene.proxy.kubeconfig_like(&user.kubeconfig).unwrap();
+    let store = scene.options(Cache::None).kubeconfig(kubeconfig).open().unwrap();
+    store.set("k", "v").unwrap();
+    scene.proxy.rule(Rule::on("PUT").keep().instead(Canned::text(503, "in a moment")));
+    store.verify_connection().unwrap();
+    scene.proxy.rule(Rule::on("PUT").keep().always());
+    let call = mapstore::Call::new().timeout(std::time::Duration::from_millis(500));
+    let error = store.with(&call).verify_connection().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
 }
