@@ -106,12 +106,19 @@ var expected = map[string]bool{
 	"Cancelled": true, "Unauthorized": true, "Killed": true,
 }
 
-// rolesMayLoad: an API server that was started again doesn't know its roles at first. It may be the last thing that a
-// call has learnt at its deadline; it is no reason to give up at once.
-func (j *Judge) rolesMayLoad(c *record.Call) bool {
+// passing are the faults that bring about an error which passes: an API server that was started again doesn't know its
+// roles at first, and files with a new authority have to be read.
+var passing = map[string]string{
+	"Forbidden": "API server and etcd killed",
+	"Config":    "certificate of another authority",
+}
+
+// lately: an error that passes may be the last thing that a call has learnt at its deadline; it is no reason to give up
+// at once.
+func (j *Judge) lately(c *record.Call) bool {
 	const loading = 15 * time.Second
 	for _, fault := range j.Faults {
-		if fault.Kind == "API server and etcd killed" && fault.At < c.End && fault.At > c.Start-int64(loading) {
+		if fault.Kind == passing[c.Outcome] && fault.At < c.End && fault.At > c.Start-int64(loading) {
 			return time.Duration(c.End-c.Start)*2 >= time.Duration(c.TimeoutMS)*time.Millisecond
 		}
 	}
@@ -127,7 +134,7 @@ func (j *Judge) wellAfterwards() {
 		if c.Quiet && !c.IsOk() && c.Process != j.About.Killed {
 			j.violate("the-store-goes-on-when-the-faults-are-over", []*record.Call{c}, nil, "%s", c.Message)
 		}
-		if !expected[c.Outcome] && !(c.Outcome == "Forbidden" && j.rolesMayLoad(c)) {
+		if !expected[c.Outcome] && !j.lately(c) {
 			j.violate("an-error-has-its-cause", []*record.Call{c}, nil, "nothing in this history can make it %s", c.Outcome)
 		}
 	}

@@ -19,10 +19,13 @@ func (j *Judge) explain() {
 	for at := range j.Versions {
 		settled[at] = j.settleClaims(at)
 	}
+	var open []int
 	for at := 1; at < len(j.Versions); at++ {
 		claims := settled[at]
 		if len(claims) == 0 {
-			j.explainUnclaimed(at)
+			if !j.explainUnclaimed(at) {
+				open = append(open, at)
+			}
 			continue
 		}
 		writers := map[string]bool{}
@@ -48,6 +51,7 @@ func (j *Judge) explain() {
 				"revision %s is told by %s, whose writes don't make it of the version before", j.revisionOf(at), names(claims))
 		}
 	}
+	j.assign(open)
 	for _, c := range j.Calls {
 		if c.Somewhen() && j.used[c] == 0 {
 			j.violate("an-acknowledged-write-is-in-its-revision", []*record.Call{c}, nil, "it says it changed the map, and no version shows that it did")
@@ -118,38 +122,23 @@ func (j *Judge) inDoubt(c *record.Call) bool {
 	return false
 }
 
-// explainUnclaimed: nobody says this version is his.
-func (j *Judge) explainUnclaimed(at int) {
+// explainUnclaimed: nobody says this version is his. False: it must be the work of a client that doesn't know.
+func (j *Judge) explainUnclaimed(at int) bool {
 	before, after := j.Versions[at-1], j.Versions[at]
 	if !after.Exists {
 		if !j.use(at, func(c *record.Call) bool { return c.Verb == "delete map" && c.Outcome != "Rejected" }) {
 			j.violate("each-change-has-a-writer", nil, []int{at - 1, at}, "nobody deleted the map at %d", after.Revision)
 		}
-		return
+		return true
 	}
 	if after.Marker != before.Marker && after.Marker != "" {
 		if !j.use(at, func(c *record.Call) bool { return c.ID == after.Marker && c.Fate() == record.Unknown }) {
 			j.violate("each-change-has-a-writer", j.byID(after.Marker), []int{at - 1, at}, "%s says it didn't make revision %d", after.Marker, after.Revision)
 		}
-		return
+		return true
 	}
 	// A missing map is made empty first, by whoever is to write into it.
-	if !before.Exists && len(after.State) == 0 {
-		return
-	}
-	if j.reaches(at, nil) {
-		return
-	}
-	var suspects []*record.Call
-	for _, c := range j.Calls {
-		for _, op := range c.Ops {
-			value, there := after.State[op[1]]
-			if old, was := before.State[op[1]]; there && op[0] != "delete" && value == op[2] && (!was || old != value) && strings.Contains(value, c.ID) {
-				suspects = append(suspects, c)
-			}
-		}
-	}
-	j.violate("each-change-has-a-writer", suspects, []int{at - 1, at}, "nobody says he made revision %d, or might have", after.Revision)
+	return !before.Exists && len(after.State) == 0
 }
 
 // use finds a write that may have made this version, and takes it: each is made once.
@@ -188,12 +177,8 @@ func (j *Judge) reaches(at int, claims []*record.Call) bool {
 func (j *Judge) find(at int, claims []*record.Call) []*record.Call {
 	before, after := j.Versions[at-1], j.Versions[at]
 	candidates := map[string][]*record.Call{}
-	for _, c := range j.Calls {
-		// Who found the map as wanted later may have made it so himself.
-		open := c.Fate() == record.Unknown || c.Somewhen() || j.asWanted[c]
-		if c.IsWrite() && !c.IsForeign() && open && j.used[c] == 0 && c.Start < j.until[at] && shows(c, before.State, after.State) {
-			candidates[c.Process] = append(candidates[c.Process], c)
-		}
+	for _, c := range j.open(at) {
+		candidates[c.Process] = append(candidates[c.Process], c)
 	}
 	for _, some := range candidates {
 		slices.SortStableFunc(some, func(a, b *record.Call) int { return urgency(a) - urgency(b) })
@@ -215,6 +200,32 @@ func (j *Judge) find(at int, claims []*record.Call) []*record.Call {
 		}
 	}
 	return nil
+}
+
+// open are the writes that may have made a version and don't say so.
+func (j *Judge) open(at int) []*record.Call {
+	before, after := j.Versions[at-1], j.Versions[at]
+	var open []*record.Call
+	for _, c := range j.Calls {
+		// Who found the map as wanted later may have made it so himself.
+		doubtful := c.Fate() == record.Unknown || c.Somewhen() || j.asWanted[c]
+		if c.IsWrite() && !c.IsForeign() && doubtful && j.used[c] == 0 && c.Start < j.until[at] && shows(c, before.State, after.State) {
+			open = append(open, c)
+		}
+	}
+	return open
+}
+
+// blame says of a version that nobody says he made, or might have made it.
+func (j *Judge) blame(at int) {
+	before, after := j.Versions[at-1], j.Versions[at]
+	var suspects []*record.Call
+	for _, c := range j.Calls {
+		if c.IsWrite() && shows(c, before.State, after.State) && len(j.own(c, at)) > len(j.own(c, at-1)) {
+			suspects = append(suspects, c)
+		}
+	}
+	j.violate("each-change-has-a-writer", suspects, []int{at - 1, at}, "nobody says he made revision %d, or might have", after.Revision)
 }
 
 // urgency orders the writes that may have made a version: first those that must have made one.
