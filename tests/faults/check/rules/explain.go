@@ -183,20 +183,22 @@ func (j *Judge) find(at int, claims []*record.Call) []*record.Call {
 	for _, some := range candidates {
 		slices.SortStableFunc(some, func(a, b *record.Call) int { return urgency(a) - urgency(b) })
 	}
-	if len(claims) > 0 {
-		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: candidates[claims[0].Process]}
-		if s.from(before.State, claims, 0) {
-			return append(s.taken, claims...)
+	// As few as will do: what isn't needed here may be needed elsewhere.
+	for most := range 4 {
+		if len(claims) > 0 {
+			s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: candidates[claims[0].Process], most: most}
+			if s.from(before.State, claims, 0) {
+				return append(s.taken, claims...)
+			}
+			continue
 		}
-		return nil
-	}
-	for _, process := range slices.SortedFunc(maps.Keys(candidates), func(a, b string) int {
-		return cmp.Or(urgency(candidates[a][0])-urgency(candidates[b][0]), cmp.Compare(a, b))
-	}) {
-		some := candidates[process]
-		s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: some}
-		if s.from(before.State, nil, 0) && len(s.taken) > 0 {
-			return s.taken
+		for _, process := range slices.SortedFunc(maps.Keys(candidates), func(a, b string) int {
+			return cmp.Or(urgency(candidates[a][0])-urgency(candidates[b][0]), cmp.Compare(a, b))
+		}) {
+			s := search{goal: after.State, revision: j.revisionOf(at - 1), optional: candidates[process], most: most}
+			if s.from(before.State, nil, 0) && len(s.taken) > 0 {
+				return s.taken
+			}
 		}
 	}
 	return nil
@@ -261,7 +263,8 @@ type search struct {
 	revision string
 	optional []*record.Call
 	taken    []*record.Call
-	steps    int
+	// most is how many of the optional ones may be taken.
+	most, steps int
 }
 
 func (s *search) from(state model.State, must []*record.Call, made int) bool {
@@ -279,7 +282,7 @@ func (s *search) from(state model.State, must []*record.Call, made int) bool {
 			}
 		}
 	}
-	if len(s.taken) >= 3 {
+	if len(s.taken) >= s.most {
 		return false
 	}
 	for number, c := range s.optional {
