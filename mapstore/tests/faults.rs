@@ -71,3 +71,17 @@ fn verifying_where_update_is_granted_never_asks_for_patch() {
     let error = store.with(&call).verify_connection().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Deadline, "{error}");
 }
+
+/// Found by `make faults`: after a connection was cut, the refusal of patch was doubted until the deadline.
+#[test]
+fn trouble_does_not_keep_a_role_without_patch_from_writing() {
+    let scene = Scene::start(Dev);
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update"]}]);
+    let user = scene.site.cluster.user("seed", &scene.site.namespace, &rules).unwrap();
+    let kubeconfig = scene.proxy.kubeconfig_like(&user.kubeconfig).unwrap();
+    let store = scene.options(Cache::None).kubeconfig(kubeconfig).open().unwrap();
+    scene.proxy.rule(Rule::on("GET").close());
+    let call = mapstore::Call::new().timeout(std::time::Duration::from_secs(2));
+    store.with(&call).set("k", "v").unwrap();
+}

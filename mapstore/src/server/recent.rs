@@ -51,10 +51,13 @@ impl Recent {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = |at: Option<Instant>| at.is_some_and(|at| now.duration_since(at) < LATELY);
         let trouble = lately(seen.trouble);
+        let nothing_was_fine = seen.answers.values().all(|answers| answers.fine.is_none());
         let answers = seen.answers.entry(method.clone()).or_default();
         let first = *answers.first_refused.get_or_insert(now);
         let doubtful = if trouble { DOUBTFUL_AFTER_TROUBLE } else { DOUBTFUL };
-        (trouble || lately(answers.fine)) && now.duration_since(first) < doubtful
+        // A verb that was never granted while another was isn't granted, whatever trouble there is: a Role without patch.
+        let was_granted = answers.fine.is_some() || nothing_was_fine;
+        ((trouble && was_granted) || lately(answers.fine)) && now.duration_since(first) < doubtful
     }
 }
 
@@ -75,8 +78,13 @@ mod tests {
         recent.fine(&Method::PATCH, after(9));
         assert!(recent.refused(&Method::PATCH, after(10)));
         assert!(!recent.refused(&Method::GET, after(60)));
+        recent.fine(&Method::PATCH, after(50));
         recent.trouble(after(90));
-        assert!(recent.refused(&Method::PUT, after(91)) && recent.refused(&Method::PUT, after(100)));
-        assert!(!recent.refused(&Method::PUT, after(102)), "it stays refused");
+        assert!(!recent.refused(&Method::PUT, after(91)), "it was never granted");
+        assert!(recent.refused(&Method::PATCH, after(91)) && recent.refused(&Method::PATCH, after(100)));
+        assert!(!recent.refused(&Method::PATCH, after(102)), "it stays refused");
+        let starting = Recent::default();
+        starting.trouble(start);
+        assert!(starting.refused(&Method::GET, after(1)), "nothing was ever granted: it may have just begun");
     }
 }
