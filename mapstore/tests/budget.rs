@@ -18,7 +18,7 @@ fn a_runaway_writer_is_slowed_and_refused_if_it_cannot_wait() {
         let body = json!({"metadata": {"name": name}, "data": {"fill": "x".repeat(bytes as usize)}});
         site.client().post(&maps, &body).unwrap().success("make the map").unwrap();
     }
-    let limited = || site.options().write_budget(300 * KIB).timeout(Duration::from_secs(60));
+    let limited = || site.options().write_budget(300 * KIB).timeout(Duration::from_secs(30));
     let store = limited().open().unwrap();
     // Half of it may go at once.
     let written = store.set("a", "1").unwrap();

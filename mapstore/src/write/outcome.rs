@@ -6,7 +6,8 @@
 //! | 2xx                               | applied                | applied, once: it fenced      |
 //! | nothing was sent, 429, 401, cut   | not applied, again     | the doubt stays, again        |
 //! | 409, 404                          | not applied            | ours, or another's: history tells |
-//! | other 4xx, "request is too large" | not applied            | history tells                 |
+//! | "request is too large"            | not applied            | not applied, and never was    |
+//! | other 4xx                         | not applied            | history tells                 |
 //! | 5xx, reset, silence               | in doubt               | in doubt                      |
 //!
 //! A write in doubt that carried a revision is sent again, the same: if the
@@ -71,9 +72,14 @@ pub(crate) fn judge(answer: Result<Made, Failure>, in_doubt: bool) -> Verdict {
         // What certificates and credentials are good for is for the retry to say.
         Class::NotDone | Class::Trust | Class::Credential => Verdict::Again(failure),
         Class::Ambiguous => Verdict::InDoubt(failure),
-        Class::Final if in_doubt => Verdict::Traced(failure),
+        Class::Final if in_doubt && !holds_for_all_tries(&failure) => Verdict::Traced(failure),
         Class::Final => refused(failure),
     }
+}
+
+/// etcd refuses the size after the precondition held: the same patch at the same revision was and will be too large.
+fn holds_for_all_tries(failure: &Failure) -> bool {
+    matches!(failure, Failure::Refused(refusal) if refusal.request_too_large())
 }
 
 fn refused(failure: Failure) -> Verdict {
@@ -167,7 +173,7 @@ mod tests {
             (Box::new(|| refused(422, "{}")), "refused", "traced"),
             (Box::new(|| refused(422, r#"{"details":{"cau"#)), "again", "again"),
             (Box::new(|| refused(409, r#"{"rea"#)), "again", "again"),
-            (Box::new(|| refused(500, too_large)), "refused", "traced"),
+            (Box::new(|| refused(500, too_large)), "refused", "refused"),
             (Box::new(|| refused(500, "{}")), "in doubt", "in doubt"),
             (Box::new(|| refused(504, "timeout")), "in doubt", "in doubt"),
             (Box::new(|| refused(302, "")), "refused", "traced"),

@@ -19,6 +19,8 @@ pub(crate) struct Patch {
     /// Everything goes, but what `changes` sets.
     pub clear: bool,
     pub stamp: Option<String>,
+    /// Takes the stamp of an earlier write away: it is in the way of the last few bytes.
+    pub unstamp: bool,
     pub fields: Fields,
 }
 
@@ -79,8 +81,8 @@ impl Patch {
         if let Some(base) = &self.base {
             metadata.insert("resourceVersion".into(), base.revision.as_str().into());
         }
-        if let Some(stamp) = &self.stamp {
-            metadata.insert("annotations".into(), json!({ STAMP: stamp }));
+        if self.stamp.is_some() || self.unstamp {
+            metadata.insert("annotations".into(), json!({ STAMP: self.stamp }));
         }
         if let Some(list) = self.fields.list() {
             metadata.insert("managedFields".into(), list);
@@ -118,6 +120,11 @@ impl Patch {
         }
         if let Some(stamp) = &self.stamp {
             object["metadata"]["annotations"][STAMP] = stamp.as_str().into();
+        }
+        if self.unstamp
+            && let Some(annotations) = object["metadata"]["annotations"].as_object_mut()
+        {
+            annotations.remove(STAMP);
         }
         if let Some(list) = self.fields.list() {
             object["metadata"]["managedFields"] = list;

@@ -41,6 +41,8 @@ impl Attempt<'_> {
         };
         let verdict = judge(answer, sending.in_doubt);
         sending.in_doubt |= matches!(verdict, Verdict::InDoubt(_));
+        // Refused for good is said of earlier tries too: see `judge`.
+        sending.in_doubt &= !matches!(verdict, Verdict::Refused(_));
         // What is applied stays in flight until the caller has the answer: it may give up at this moment.
         if !sending.in_doubt && !matches!(verdict, Verdict::Applied(_)) {
             self.group.was_not_written();
@@ -48,7 +50,7 @@ impl Attempt<'_> {
         self.follow(verdict, sending).await
     }
 
-    async fn follow(&mut self, verdict: Verdict, sending: Sending) -> Result<Stage> {
+    async fn follow(&mut self, verdict: Verdict, mut sending: Sending) -> Result<Stage> {
         match verdict {
             Verdict::Applied(Made::Version(version)) => Ok(self.applied(&sending, version)),
             Verdict::Applied(Made::Map(map)) => Ok(self.applied_and_read(&sending, map)),
@@ -68,10 +70,11 @@ impl Attempt<'_> {
                     Err(error) => Err(self.give_up(&sending, error)),
                 }
             }
-            Verdict::Refused(failure) if self.needs_the_map(&failure) => {
-                self.need = Need::Whole;
-                Ok(Stage::Look)
+            Verdict::Refused(failure) if may_do_without_stamp(&sending, &failure) => {
+                (sending.patch.stamp, sending.patch.unstamp) = (None, true);
+                Ok(Stage::Send(sending))
             }
+            Verdict::Refused(failure) if self.knows_too_little(&failure) => Ok(Stage::Look),
             Verdict::Refused(failure) if self.split(&failure) => Ok(Stage::Look),
             Verdict::Refused(failure) => Err(self.refused(&sending.patch, failure)),
             // With a revision the same again tells, and does no harm.
@@ -199,12 +202,19 @@ impl Attempt<'_> {
         Ok(Stage::Look)
     }
 
-    /// Whether the refusal depends on what else is in the map, of which not all
-    /// is known: its sizes, or whether the write would change anything.
-    fn needs_the_map(&self, failure: &Failure) -> bool {
+    /// Whether more has to be known to believe the refusal: of the size, whether the write would be the one that is
+    /// too much; of an immutable map, whether it would change anything.
+    fn knows_too_little(&mut self, failure: &Failure) -> bool {
         let Failure::Refused(refusal) = failure else { return false };
-        let read = self.known.base().is_some_and(Base::is_read);
-        self.need == Need::Little && !read && (refusal.too_large() || refusal.immutable())
+        let whole = self.known.base().is_some_and(Base::is_whole);
+        let need = match refusal {
+            _ if refusal.immutable() && !self.fresh => Need::Fresh,
+            _ if refusal.too_large() && !whole => Need::Whole,
+            _ => return false,
+        };
+        let more = need > self.need;
+        self.need = self.need.max(need);
+        more
     }
 
     /// A refusal that may be due to one member only: half of them go alone, so
@@ -257,6 +267,12 @@ impl Attempt<'_> {
         );
         Error::new(ErrorKind::OutcomeUnknown, self.desk.api.subject(), what)
     }
+}
+
+/// Where a map is full to the last bytes the stamp may be what is too much. A doubt of such a write is harder to settle.
+fn may_do_without_stamp(sending: &Sending, failure: &Failure) -> bool {
+    let too_large = matches!(failure, Failure::Refused(refusal) if refusal.request_too_large());
+    too_large && sending.patch.stamp.is_some() && sending.patch.base.is_some() && !sending.in_doubt
 }
 
 /// A blind write of a small map is answered with all of it: what others wrote is
