@@ -120,7 +120,9 @@ func TestAnUnknownOutcomeIsNoDeadline(t *testing.T) {
 	minute, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for number, c := range []context.Context{ctx, minute} {
-		overwrite := func() { f.merge("unknown", `{"metadata":{"annotations":{"mapstore/last-write":"another"}},"binaryData":{"k":"b3RoZXI="}}`) }
+		overwrite := func() {
+			f.merge("unknown", `{"metadata":{"annotations":{"mapstore/last-write":"another"}},"binaryData":{"k":"b3RoZXI="}}`)
+		}
 		f.meanwhile.Store(&overwrite)
 		_, err := store.Set(c, "k", fmt.Append(nil, "mine", number))
 		wants(t, err, mapstore.ErrOutcomeUnknown)
