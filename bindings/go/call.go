@@ -27,11 +27,11 @@ const (
 // until the deadline at most.
 type allowance struct {
 	ctx context.Context
-	// The context's; if it has none, as far away as the store's timeout.
+	// The context's deadline; if the context has none, as far away as the store's timeout.
 	deadline time.Time
 }
 
-// allow is asked when a call begins: what it waits for afterwards counts.
+// allow is called when a call begins, so that whatever the call waits for afterwards counts.
 func allow(ctx context.Context, timeout time.Duration) allowance {
 	if deadline, ok := ctx.Deadline(); ok {
 		return allowance{ctx, deadline}

@@ -41,7 +41,7 @@ func (k Kind) String() string {
 // ErrKeyNotFound is what Get says of a key that isn't there.
 var ErrKeyNotFound = errors.New("mapstore: there is no such key")
 
-// One for each kind, for [errors.Is].
+// There is one error for each kind, for [errors.Is].
 var (
 	ErrInvalidArgument   = errors.New("mapstore: invalid argument")
 	ErrTooLarge          = errors.New("mapstore: too large")

@@ -57,7 +57,7 @@ func VerifyConnection(testMapName string) error {
 // Store is what the manager works with: contexts, batches and the rest.
 func (m *Manager) Store() *Store { return m.store }
 
-// Close ends the store; not calling it is fine too.
+// Close ends the store; a program need not call it.
 func (m *Manager) Close() error { return m.store.Close() }
 
 // Keys gives all keys, sorted.

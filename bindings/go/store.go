@@ -21,15 +21,15 @@ import "C"
 // number of goroutines, [Store.Close] included.
 type Store struct {
 	name string
-	// Held for reading by every call, for writing by the one who frees the
-	// handle. The program's own functions never run under it.
+	// inUse is held for reading by every call, and for writing by the call that frees the handle. The
+	// program's own functions never run under it.
 	inUse   sync.RWMutex
 	handle  *C.mapstore_store_t
 	timeout time.Duration
 	cached  bool
 	log     *slog.Logger
 	cleanup runtime.Cleanup
-	// Closed by Close, once: ends the wait for a slot.
+	// closing is closed by Close, once: that ends the wait for a slot.
 	closing chan struct{}
 	close   sync.Once
 }
@@ -141,7 +141,7 @@ func (s *Store) do(ctx context.Context, verb string, work func(*C.mapstore_store
 	return err
 }
 
-// read is do for what memory answers on a cached store: it doesn't wait for anything then.
+// read is do for what memory answers on a cached store: such a call waits for nothing.
 func (s *Store) read(ctx context.Context, verb string, work func(*C.mapstore_store_t, *C.mapstore_call_t) error) error {
 	if !s.cached {
 		return s.do(ctx, verb, work)
@@ -210,7 +210,7 @@ func (s *Store) AppendGet(ctx context.Context, dst []byte, key string) ([]byte, 
 	return dst, err
 }
 
-// appendCached asks memory: nothing blocks, so no slot and no settings.
+// appendCached asks memory: nothing blocks, so the call needs no slot and no settings.
 func (s *Store) appendCached(ctx context.Context, dst []byte, key string) ([]byte, error) {
 	if ctx.Err() != nil {
 		allowed := allow(ctx, s.timeout)

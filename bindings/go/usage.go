@@ -8,7 +8,7 @@ import "context"
 // Usage says how full a store is; sizes are in bytes.
 type Usage struct {
 	Keys, KeyBytes uint64
-	// Of all values together; Kubernetes allows ValueLimit.
+	// ValueBytes are those of all values together; Kubernetes allows ValueLimit.
 	ValueBytes, ValueLimit uint64
 	// What keys and values take in the stored object; etcd allows about ObjectLimit.
 	ObjectBytes, ObjectLimit uint64

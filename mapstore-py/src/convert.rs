@@ -75,7 +75,7 @@ fn exception(py: Python<'_>, message: &str, details: &Details<'_>) -> PyResult<P
     Ok(PyErr::from_value(exception))
 }
 
-/// A key: which ones are allowed is the core's.
+/// A key. The core says which keys are allowed.
 pub struct Key(pub String);
 
 impl FromPyObject<'_, '_> for Key {
@@ -140,7 +140,7 @@ pub fn optional_bytes(value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<u
     value.map(bytes_of).transpose()
 }
 
-/// Seconds; which ones are allowed is said by the core, as far as it can be told.
+/// Seconds as a duration. The core says which ones are allowed, as far as a duration can hold them.
 pub fn duration(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds)
         .map_err(|_| invalid(py, "timeout", &format!("{seconds} s is not between 1 ms and 24 h")))

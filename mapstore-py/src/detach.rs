@@ -21,7 +21,7 @@ unsafe extern "C-unwind" {
 }
 
 thread_local! {
-    /// Of the wait that this thread is in; null while it holds the GIL.
+    /// The Python state that this thread saved for its wait; null while the thread holds the GIL.
     static SAVED: Cell<*mut PyThreadState> = const { Cell::new(ptr::null_mut()) };
 }
 

@@ -31,7 +31,7 @@ impl Store {
         limits.blocking(py, || work(self.store.with(&limits.call)))
     }
 
-    /// A read: from memory it doesn't wait, so that the GIL is kept.
+    /// Makes a read. A read from memory doesn't wait, so that the GIL is kept.
     fn look<T: Send>(
         &self,
         py: Python<'_>,

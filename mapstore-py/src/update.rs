@@ -11,7 +11,7 @@ use crate::convert::{Written, optional_bytes, written};
 #[pyclass(frozen, module = "mapstore._native")]
 pub struct Update {
     pub update: Mutex<mapstore::Update>,
-    /// Of all its commits: the thread that began it should commit.
+    /// The limits of all commits: the thread that began the update should commit.
     pub limits: Limits,
 }
 

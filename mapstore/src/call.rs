@@ -45,7 +45,7 @@ impl Call {
         self
     }
 
-    /// What cancels a call.
+    /// The token that cancels a call.
     pub fn cancel(mut self, token: &CancelToken) -> Self {
         self.cancel = Some(token.clone());
         self

@@ -17,7 +17,7 @@ pub(crate) struct Map {
     pub api: Arc<Api>,
     pub reader: Reader,
     pub writer: Arc<Writer>,
-    /// How many stores use it and aren't closed.
+    /// How many stores use the map and aren't closed.
     users: AtomicUsize,
 }
 
@@ -64,7 +64,7 @@ impl Maps {
 }
 
 impl Map {
-    /// One store less. `true`: it was the last, the map leaves its connection.
+    /// Counts one store less. `true`: it was the last, the map leaves its connection.
     pub fn leave(&self) -> bool {
         self.users.fetch_sub(1, Ordering::SeqCst) == 1
     }

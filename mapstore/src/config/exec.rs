@@ -116,7 +116,7 @@ impl Plugin {
         let finder = self.clone();
         let path = blocking::run(move || finder.find()).await??;
         let mut child = self.start(&path, &output, said)?;
-        // Without one the plugin itself still ends with the host.
+        // Without a guard the plugin itself still ends with the host.
         let _guard = Guard::over(&child, &self.signals).ok();
         let mut pause = FIRST_POLL;
         loop {

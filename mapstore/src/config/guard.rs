@@ -1,7 +1,7 @@
 //! Ends what a credential plugin has started if the host is killed: the kernel
 //! tells the plugin alone of its host's end (see [`super::child`]), not its
 //! children. A shell beside the plugin waits for the end of a pipe that only the
-//! host holds, and kills the plugin's process group then. It lives as long as
+//! host holds, and kills the plugin's process group then. The shell lives as long as
 //! the plugin; where there is no `/bin/sh` the plugin's children are left to themselves.
 
 use std::ffi::CString;

@@ -1,6 +1,6 @@
 //! Threads for what can only be done blocking: files and name look-ups. At most
 //! three in a process, made when they are needed, gone when they are idle.
-//! tokio's own panic where no thread can be made; these say so.
+//! tokio's own pool panics where no thread can be made; this one returns an error.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,7 +65,7 @@ impl Pool {
         } else if state.threads < MOST {
             match thread::spawn(c"mapstore-files", || self.serve()) {
                 Ok(()) => state.threads += 1,
-                // Those there are will come to it.
+                // The threads that are there will come to this work.
                 Err(_) if state.threads > 0 => {}
                 Err(error) => {
                     state.waiting.pop_back();
@@ -79,7 +79,7 @@ impl Pool {
     /// The life of a thread.
     fn serve(&self) {
         while let Some(work) = self.next() {
-            // Whoever waits for it learns of it: what it holds is dropped.
+            // A caller that waits for the work learns of a panic: what the work holds is dropped.
             let _ = catch_unwind(AssertUnwindSafe(work));
         }
     }

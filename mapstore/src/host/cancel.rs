@@ -67,7 +67,7 @@ impl CancelToken {
 #[derive(Clone)]
 pub(crate) struct Watch {
     wanted: Wanted,
-    /// Of this one call.
+    /// Cancels this one call.
     unwanted: CancelToken,
 }
 

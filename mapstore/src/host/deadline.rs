@@ -37,13 +37,13 @@ pub(crate) enum Stage {
     Reading,
     /// Nothing of the write can have reached the server, or it is known not to be applied.
     NotWritten,
-    /// As `NotWritten`, and it is this process' write budget that keeps it so.
+    /// As `NotWritten`: this process' write budget holds the write back.
     HeldBack,
     /// The write may have reached the server and its answer hasn't arrived.
     InFlight,
 }
 
-/// Beside the stage: the caller is gone, with what it was told.
+/// A bit beside the stage: the caller is gone, with what it was told.
 const GIVEN_UP: u8 = 0x80;
 
 impl Progress {
@@ -65,7 +65,7 @@ impl Progress {
         let _ = self.0.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, keep);
     }
 
-    /// The write is sent now. `false`: it must not be, the caller was told that
+    /// The write is about to be sent. `false`: it must not be sent, the caller was told that
     /// nothing was written.
     pub fn begin(&self) -> bool {
         let begin = |now: u8| (now & GIVEN_UP == 0).then_some(Stage::InFlight as u8);
@@ -175,9 +175,9 @@ impl Limits {
 /// One request of a call.
 #[derive(Clone, Copy)]
 pub(crate) struct Try {
-    /// When to give it up, so that another one can follow.
+    /// When to give the request up, so that another one can follow.
     pub until: Instant,
-    /// The call's.
+    /// The deadline of the call.
     pub deadline: Instant,
 }
 

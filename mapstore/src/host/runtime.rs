@@ -1,12 +1,12 @@
 //! The internal tokio runtime, and the only place that blocks.
 //!
-//! One I/O thread for all stores of the process. It blocks every signal: a
+//! One I/O thread serves all stores of the process. It blocks every signal: a
 //! signal of the host never runs a handler on it, and a connection that the
 //! server closed can't raise SIGPIPE in the host (tokio writes without
 //! MSG_NOSIGNAL; the signal is sent to the thread that writes). For the same
-//! reason nothing is polled on the caller's thread: it only waits. tokio is
+//! reason nothing is polled on the caller's thread, which only waits. tokio is
 //! given a thread instead of making one, because it panics where none can be
-//! made; for the same reason it is never asked to block ([`blocking`] does).
+//! made; for the same reason tokio is never asked to block ([`blocking`] does).
 //!
 //! The runtime starts with the first store and ends with the last one. A
 //! forked child never touches its parent's: it starts its own.
@@ -28,7 +28,7 @@ use crate::host::{blocking, resources, startup, thread};
 /// own, better informed, verdict.
 const GRACE: Duration = Duration::from_millis(25);
 
-/// What a runtime takes, and what tokio keeps for good with the first one.
+/// How many descriptors a runtime takes, with those that tokio keeps for good.
 const DESCRIPTORS: usize = 6;
 /// How often a waiting caller that has something to look for looks for it.
 const SLICE: Duration = Duration::from_millis(50);
@@ -36,7 +36,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// How long the last store to go waits for the I/O thread to end.
 const LAST_WORDS: Duration = Duration::from_millis(15);
 
-/// A handle to the runtime of this process. The last one to go stops it.
+/// A handle to the runtime of this process. The last handle to go stops the runtime.
 pub(crate) struct Runtime {
     generation: u64,
     spawner: Spawner,
@@ -105,9 +105,8 @@ impl Runtime {
         })
     }
 
-    /// Waits for what `start` was given to deliver, the deadline, the cancel
-    /// token or `close`, whichever is first. If it isn't the answer, what
-    /// `start` returned is called.
+    /// Waits for what `start` was given to deliver, the deadline, the cancel token or `close`,
+    /// whichever is first. If the answer isn't first, what `start` returned is called.
     pub fn wait<T, S>(
         &self,
         limits: &Limits,
@@ -192,7 +191,8 @@ fn build() -> Result<tokio::runtime::Runtime> {
             Error::new(ErrorKind::Internal, "runtime", format!("can't start it: {error}")).with_source(error)
         })
     };
-    // For the two that tokio keeps for good there is only a panic, which would be printed.
+    // If tokio can't have the two descriptors that it keeps for good it panics, and the panic would
+    // be printed.
     resources::descriptors(DESCRIPTORS).map_err(failed)?;
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(failed)
 }

@@ -4,7 +4,7 @@
 //! that it doesn't have. So a fork waits until such a step is over; it takes
 //! microseconds.
 //!
-//! The lock is one word. A child takes it over free: nobody else is there. A
+//! The lock is one word. In a forked child it is free: nobody else is there. A
 //! raw `clone` runs no handlers and may find it held by its parent's thread;
 //! then what was begun is half done for good, which is an error, not a wait.
 
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::host::process::generation;
 use crate::host::thread::SignalsBlocked;
 
-/// The process generation of whoever is inside; 0: nobody.
+/// The process generation of the thread that is inside; 0: nobody is.
 static INSIDE: AtomicU64 = AtomicU64::new(0);
 /// The thread that holds the lock for its fork.
 static FORKING: AtomicI32 = AtomicI32::new(0);
@@ -23,7 +23,7 @@ static WATCHING_FORKS: AtomicBool = AtomicBool::new(false);
 
 const LOOK_AGAIN: Duration = Duration::from_micros(50);
 
-/// While it lives nobody else is inside, and nobody forks.
+/// While this value lives nobody else is inside, and nobody forks.
 pub(crate) struct Inside {
     /// A signal handler on this thread that forked would wait for itself.
     _signals: SignalsBlocked,
@@ -93,7 +93,7 @@ fn this_thread() -> i32 {
 }
 
 unsafe extern "C" fn before_fork() {
-    // They run, so they are registered: the child needs no more of them.
+    // The handlers run, so they are registered: the child needs no more of them.
     WATCHING_FORKS.store(true, Ordering::Release);
     let me = this_thread();
     if FORKING.load(Ordering::Relaxed) != me && take() {

@@ -22,13 +22,13 @@ impl CacheCell {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// One look-up without taking part in the snapshot's reference count.
+    /// Looks one key up without taking part in the snapshot's reference count.
     pub fn get(&self, key: &str, layout: Layout) -> Option<Value> {
         self.newest.read().unwrap_or_else(PoisonError::into_inner).get_in(key, layout).cloned()
     }
 
-    /// The only way in. The caller has the order: the writer, which does one
-    /// thing at a time.
+    /// The only way in. The caller keeps the order: it is the writer, which does one thing at a
+    /// time.
     pub fn apply(&self, change: impl FnOnce(Snapshot) -> Snapshot) {
         let mut newest = self.newest.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::take(&mut *newest);
@@ -36,7 +36,7 @@ impl CacheCell {
         self.behind.store(false, Ordering::SeqCst);
     }
 
-    /// It has to be read again before anybody relies on it.
+    /// The map has to be read again before anybody relies on the memory.
     pub fn fall_behind(&self) {
         self.behind.store(true, Ordering::SeqCst);
     }

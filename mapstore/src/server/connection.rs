@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     cluster: Cluster,
     credentials: Credentials,
     clients: Mutex<Clients>,
-    /// How many maps use it that have stores.
+    /// How many maps that have stores use this connection.
     users: AtomicUsize,
 }
 
@@ -52,7 +52,7 @@ struct Made {
     looked: Instant,
 }
 
-/// By which a file is told from the one that was there before.
+/// What tells a file from the one that was there before.
 type Stamp = Option<(SystemTime, u64, u64)>;
 
 /// What one request is sent with.
@@ -86,12 +86,12 @@ impl Connection {
         connection
     }
 
-    /// One map more uses it, until it [leaves](Self::leave).
+    /// Counts one more map that uses the connection, until the map [leaves](Self::leave).
     pub fn enter(&self) {
         self.users.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// One map less. The last one ends the connections, and requests under way with them.
+    /// Counts one map less. The last one ends the connections, and requests under way with them.
     pub async fn leave(&self) {
         if self.users.fetch_sub(1, Ordering::SeqCst) == 1 {
             let mut clients = self.clients.lock().await;
@@ -196,7 +196,7 @@ impl Connection {
         let cluster = self.cluster.clone();
         let own = identity.clone();
         let (files, to_server, to_proxy) = blocking::run(move || {
-            // Before they are read: what comes in between is found by the next look.
+            // Taken before the files are read: a change in between is found by the next look.
             let files = stamps(&tls::files(&cluster));
             let through_https =
                 cluster.kube.proxy_url.as_ref().is_some_and(|proxy| proxy.scheme_str() == Some("https"));

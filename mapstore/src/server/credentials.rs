@@ -36,7 +36,7 @@ pub(crate) const SWAP_PAUSE: Duration = Duration::from_millis(25);
 /// A plugin's credential is renewed this long before it expires.
 const EARLY: Duration = Duration::from_secs(10);
 
-/// But not more often than this: some live for seconds only.
+/// A credential is not renewed more often than this: some live for seconds only.
 const BETWEEN_RUNS: Duration = Duration::from_secs(5);
 
 /// Renewals side by side.
@@ -48,7 +48,7 @@ pub(crate) struct Credential {
     pub identity: Option<Identity>,
     /// `None`: for good.
     fresh_until: Option<Instant>,
-    /// Tells one that was obtained from every other.
+    /// Tells this credential from every other one that was obtained.
     pub number: u64,
 }
 
@@ -63,12 +63,12 @@ pub(crate) struct Credentials {
 #[derive(Default)]
 struct State {
     current: Option<Credential>,
-    /// How many were obtained.
+    /// How many credentials were obtained.
     obtained: u64,
     renewals: Vec<Weak<Renewal>>,
 }
 
-/// One try to obtain credentials. Ends with the last who waits for it.
+/// One try to obtain credentials. It ends when the last caller that waits for it has left.
 struct Renewal {
     shared: Arc<Shared>,
     task: tokio::task::AbortHandle,
@@ -76,7 +76,7 @@ struct Renewal {
 
 #[derive(Default)]
 struct Shared {
-    /// Why it failed; a success is the state's current credential.
+    /// Why the renewal failed; a success is the state's current credential.
     failure: OnceLock<Error>,
     complaints: Complaints,
 }
@@ -92,7 +92,7 @@ impl Credentials {
         Credentials { auth, origin, state: Arc::default(), news: watch::Sender::new(0) }
     }
 
-    /// Whether others can be had than those just refused.
+    /// Whether other credentials can be had than those just refused.
     pub fn can_renew(&self) -> bool {
         matches!(self.auth, Auth::TokenFile(_) | Auth::Exec(_))
     }
@@ -103,7 +103,7 @@ impl Credentials {
         state.current.take_if(|current| current.number == number);
     }
 
-    /// What to send, renewed if it has to be.
+    /// The credential to send, renewed if it has to be.
     pub async fn get(&self, deadline: Instant) -> Result<Credential> {
         let mut news = self.news.subscribe();
         let (mut renewals, since, joined) = {

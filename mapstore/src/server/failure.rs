@@ -1,6 +1,6 @@
 //! A request that brought no 2xx, and the one list of what that means for
-//! another try. Who asks again, and when, is [`crate::server::retry`]'s; what it
-//! means for a write [`crate::write`]'s business. Pure.
+//! another try. [`crate::server::retry`] says who asks again, and when;
+//! [`crate::write`] says what the failure means for a write. Pure.
 
 use crate::error::{Error, ErrorKind};
 use crate::server::status::Refusal;
@@ -10,7 +10,7 @@ use crate::server::status::Refusal;
 pub(crate) enum Failure {
     /// Nothing left this process: no token, no connection.
     NotSent(Error),
-    /// It was sent, and no complete answer came.
+    /// The request was sent, and no complete answer came.
     Silence(Error),
     /// The server's answer.
     Refused(Refusal),

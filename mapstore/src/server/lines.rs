@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 pub(crate) struct Lines {
     rest: BytesMut,
-    /// So much of `rest` has no line feed.
+    /// This much of `rest` is known to have no line feed.
     searched: usize,
     longest: usize,
 }

@@ -19,7 +19,8 @@ use crate::host::process::PerProcess;
 
 const AT_ONCE: usize = 2;
 
-/// The resolver of a connector. It holds nothing: the look-ups under way are the process'.
+/// The resolver of a connector. The resolver holds nothing: the look-ups under way are the
+/// process'.
 #[derive(Clone)]
 pub(crate) struct LookUp;
 

@@ -41,7 +41,7 @@ const WORTH_A_TRY: Duration = Duration::from_millis(40);
 /// The tries of one call, or of a group of writes.
 pub(crate) struct Retry {
     deadline: Instant,
-    /// Of the calls that wait, the one that can wait least.
+    /// The earliest deadline of the calls that wait.
     shortest: Instant,
     tries: u32,
     failures: u32,
@@ -86,8 +86,8 @@ impl Retry {
         Try { until, deadline: self.deadline }
     }
 
-    /// A try that can't be made twice. It isn't given more time: others wait
-    /// behind it, and what it came to is looked for afterwards.
+    /// The one try of a request that can't be sent twice. The try isn't given more time: others
+    /// wait behind it, and what it came to is looked for afterwards.
     pub fn only_try(&mut self) -> Try {
         self.tries += 1;
         Try { until: Instant::now() + PATIENCE.min(self.left() / 2), deadline: self.deadline }
@@ -116,7 +116,7 @@ impl Retry {
             return !self.is_over();
         }
         let at_least = match after {
-            // It shuts down; another one may answer, on the new connection that comes next.
+            // The server shuts down; another one may answer, on the new connection that comes next.
             Failure::Refused(refusal) if refusal.leaving && !std::mem::replace(&mut self.moved, true) => {
                 return !self.is_over();
             }
@@ -153,7 +153,8 @@ impl Retry {
     }
 }
 
-/// Who is told what a failed try has taught, for the case that the deadline comes next.
+/// The callers, who are told what a failed try has taught, for the case that the deadline comes
+/// next.
 pub(crate) trait Callers {
     fn learn(&self, error: &Error);
 }

@@ -20,11 +20,11 @@ pub(crate) struct Refusal {
     pub leaving: bool,
     /// The answer ended early: its reason is not known.
     pub cut: bool,
-    /// It came within seconds of answers that were fine: a server that has just
-    /// started may not know its roles yet.
+    /// The refusal came within seconds of answers that were fine: a server that has just started
+    /// may not know its roles yet.
     pub unsettled: bool,
     status: Box<Status>,
-    /// Whether it was a `Status` object, as an API server sends it.
+    /// Whether the body was a `Status` object, as an API server sends it.
     told: bool,
 }
 
@@ -151,12 +151,12 @@ impl Refusal {
         of_other_side.filter_map(|cause| cause.message.split('"').nth(1)).collect()
     }
 
-    /// Whether it may be due to one of several writes that were sent together.
+    /// Whether the refusal may be due to one of several writes that were sent together.
     pub fn minds_the_content(&self) -> bool {
         matches!(self.code, 400 | 403 | 413 | 422 | 500) && !self.not_authorized() && !self.immutable()
     }
 
-    /// Over the 1 MiB that all values may have together.
+    /// The values are over the 1 MiB that they may have together.
     fn values_too_large(&self) -> bool {
         self.code == 422 && self.has_cause("FieldValueTooLong", &MAX_VALUES_BYTES.to_string())
     }

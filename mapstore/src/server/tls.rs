@@ -439,7 +439,7 @@ pub(crate) enum Fault {
     NothingInCommon,
 }
 
-/// Looks for it under an error. An `io::Error` hides the error it wraps from `source`.
+/// Looks for a fault of TLS under an error. An `io::Error` hides the error it wraps from `source`.
 pub(crate) fn fault(error: &(dyn std::error::Error + 'static)) -> Option<Fault> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -48,7 +48,7 @@ fn is_not_authorized(failure: &Failure) -> bool {
     matches!(failure, Failure::Refused(refusal) if refusal.not_authorized())
 }
 
-/// Where patch isn't granted, update does.
+/// Where patch isn't granted, update will do.
 async fn update(api: &Api, at: Try) -> Result<(), Failure> {
     let object = api.read_object(at).await?.map(|object| object.json);
     let body = object.unwrap_or_else(|| api.bare_object());

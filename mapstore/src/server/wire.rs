@@ -21,7 +21,7 @@ use crate::server::status::Refusal;
 /// a write of one that changes nothing else, which the API server would skip.
 pub(crate) const STAMP: &str = "mapstore/last-write";
 
-/// Who the managedFields say wrote.
+/// The manager that the managedFields name for mapstore's writes.
 pub(crate) const FIELD_MANAGER: &str = "mapstore";
 
 /// A version of the map, and the stamp of the write that made it, or of an earlier one.
@@ -34,7 +34,7 @@ pub(crate) struct Look {
 /// What a LIST by name told.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    /// The store's at that moment, or the one that was asked for.
+    /// The revision of the API server's store at that moment, or the one that was asked for.
     pub revision: Revision,
     /// `None`: there was no such map.
     pub state: Option<State>,
@@ -45,7 +45,7 @@ pub(crate) struct Listed {
 pub(crate) struct State {
     pub deleted: bool,
     pub look: Look,
-    /// The map then; empty if only metadata was asked for.
+    /// The map in that state; empty if only metadata was asked for.
     pub map: Snapshot,
 }
 
@@ -160,7 +160,8 @@ struct Metadata {
     managed_fields: Option<Vec<Manager>>,
 }
 
-/// Of all annotations the one that is ours, and kubectl's on a map that it applied from the client's side.
+/// The annotations that are read: ours, and kubectl's on a map that it applied from the client's
+/// side.
 #[derive(Default, Deserialize)]
 struct Annotations {
     #[serde(default, rename = "mapstore/last-write")]

@@ -9,7 +9,7 @@
 //! | `Send`   | the patch goes out                             | `Done`; `Send` again; `Look` if it was refused and a new plan may do; `Trace` |
 //! | `Trace`  | perhaps applied: history tells                 | `Done`; `Look` if it wasn't    |
 //!
-//! An error in any of them ends the group.
+//! An error in any stage ends the group.
 
 use serde_json::Value as Json;
 
@@ -26,8 +26,8 @@ use crate::server::api::{Object, Write};
 use crate::server::failure::Failure;
 use crate::server::retry::{Callers, Retry, again, ask};
 
-/// How often a group is looked at anew without a pause: whoever needs more
-/// rounds goes against somebody, or against a server that contradicts itself.
+/// How often a group is looked at anew without a pause. A group that needs more rounds goes against
+/// another writer, or against a server that contradicts itself.
 const FREE_ROUNDS: u32 = 4;
 
 pub(super) struct Attempt<'a> {
@@ -38,11 +38,11 @@ pub(super) struct Attempt<'a> {
     pub(super) need: Need,
     /// What the group is planned on was read after every member was called.
     pub(super) fresh: bool,
-    /// Others were faster: the version of the map that was known before.
+    /// Set once other writers were faster: the version of the map that was known before them.
     pub(super) overtaken: Option<Option<Version>>,
-    /// What a member has read was tried.
+    /// The map that a member has read was planned on already.
     pub(super) seen_tried: bool,
-    /// The whole object, where patch is refused.
+    /// The whole object as it was read, where patch is refused.
     pub(super) object: Option<Json>,
     pub(super) patch_refused: bool,
     pub(super) update_refused: bool,
@@ -64,9 +64,9 @@ pub(super) enum Stage {
 /// A patch on its way.
 pub(super) struct Sending {
     pub(super) patch: Patch,
-    /// Bytes that it has stored.
+    /// How many bytes the patch has the server store.
     pub(super) cost: u64,
-    /// An earlier try of it was ambiguous.
+    /// An earlier try of this patch was ambiguous.
     pub(super) in_doubt: bool,
 }
 
@@ -181,7 +181,7 @@ impl<'a> Attempt<'a> {
     }
 
     async fn plan(&mut self) -> Result<Stage> {
-        // There is none if nobody waited for the end of the read.
+        // There is no base if nobody waited for the end of the read.
         let Some(base) = self.known.base().filter(|_| !self.group.is_empty()) else { return Ok(Stage::Look) };
         let plan = match plan(&self.group.members(), base, self.fresh, stamp) {
             Ok(plan) => plan,
@@ -222,7 +222,8 @@ impl<'a> Attempt<'a> {
             Err(failure) => failure,
         };
         if let Failure::Refused(refusal) = &failure {
-            // Quota and a terminating namespace refuse before they look whether it exists.
+            // Quota and a terminating namespace refuse before the server looks whether the map
+            // exists.
             let may_exist = refusal.already_exists() || (refusal.code == 403 && !refusal.not_authorized());
             if may_exist {
                 self.read().await?;
@@ -251,13 +252,14 @@ impl<'a> Attempt<'a> {
         self.group.learn(&faster(self.desk.api.subject()));
     }
 
-    /// What was learnt says why.
+    /// The error of a group whose time is over. Its members are told why: what they have learnt
+    /// before.
     pub(super) fn out_of_time(&self) -> Error {
         Error::new(ErrorKind::Deadline, self.desk.api.subject(), "no time is left for another try")
     }
 }
 
-/// Goes on as long as one of the callers waits.
+/// Does `work` as long as one of the callers waits; `None` if none waits any more.
 pub(super) async fn while_wanted<T>(desk: &Desk, group: &Group, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
@@ -265,9 +267,8 @@ pub(super) async fn while_wanted<T>(desk: &Desk, group: &Group, work: impl Futur
     }
 }
 
-/// Asks first what the server would say to the whole: a value that it
-/// refuses must not leave an empty map behind. The map itself is made empty,
-/// so that making it twice does no harm.
+/// Asks first what the server would say to the whole map: a value that the server refuses must not
+/// leave an empty map behind. The map itself is made empty, so that making it twice does no harm.
 async fn try_create(desk: &Desk, retry: &mut Retry, patch: &Patch) -> Result<Version, Failure> {
     let api = &desk.api;
     let mut whole = api.bare_object();
@@ -279,7 +280,7 @@ async fn try_create(desk: &Desk, retry: &mut Retry, patch: &Patch) -> Result<Ver
     api.create(retry.next_try()).await
 }
 
-/// What a write says that others always came before.
+/// The error of a write that lost to other writers until its deadline.
 pub(crate) fn faster(subject: String) -> Error {
     Error::new(ErrorKind::Conflict, subject, "other writers were faster")
 }

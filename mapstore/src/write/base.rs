@@ -7,8 +7,8 @@ use super::patch::{Change, Patch};
 use crate::model::{Entry, MAX_OBJECT_BYTES, Side, Snapshot, Totals, Version, stored_bytes};
 use crate::server::failure::Failure;
 
-/// In which of the two maps a key was seen last. A wrong one is refused by the
-/// server, never followed.
+/// In which of the ConfigMap's two maps a key was seen last. A write to the wrong one is refused by
+/// the server, never followed.
 pub(crate) type Sides = BTreeMap<String, Side>;
 
 /// A map, or as much of it as is known, at one version.
@@ -34,7 +34,7 @@ enum Scope {
 #[derive(Clone, Copy, PartialEq)]
 enum Origin {
     Read,
-    /// Of a read, and what was written here since.
+    /// The entries of a read, with what was written here since.
     Derived,
 }
 
@@ -42,7 +42,7 @@ enum Origin {
 pub(crate) enum Lookup<'a> {
     There(&'a Entry),
     Absent,
-    /// Nothing, but perhaps where it was last.
+    /// The base says nothing of the key, but perhaps on which side it was last.
     Unknown(Option<Side>),
 }
 
@@ -57,7 +57,7 @@ impl Base {
         Base { origin: Origin::Derived, ..Base::read(map) }
     }
 
-    /// Others write faster than we can look: nothing is known but sides.
+    /// Nothing is known of the map but sides: others write faster than it can be looked at.
     pub fn blind(sides: Sides) -> Self {
         let scope = Scope::Part { absent: BTreeSet::new() };
         Base { map: Snapshot::missing(), scope, origin: Origin::Derived, sides }
@@ -90,7 +90,7 @@ impl Base {
         self.is_whole().then_some(&self.map)
     }
 
-    /// Of the whole map.
+    /// The sizes of the map, where all of it is known.
     pub fn totals(&self) -> Option<Totals> {
         self.is_whole().then(|| self.map.totals())
     }
@@ -109,8 +109,7 @@ impl Base {
         self.map.entries()
     }
 
-    /// The same with a patch made, which is at `version` now. Copies the index
-    /// only if somebody else holds it.
+    /// The base after a patch that made `version`. Copies the index only if somebody else holds it.
     fn patched(self, patch: &Patch, version: &Version) -> Self {
         let scope = match self.scope {
             Scope::Part { mut absent } if !patch.clear => {
@@ -134,14 +133,14 @@ impl Base {
 pub(crate) struct Known {
     base: Option<Base>,
     sides: Sides,
-    /// About what the object takes in bytes. Others may change that unseen.
+    /// About how many bytes the object takes. Other writers may change that unseen.
     size: u64,
     /// Set where patch is refused: whole objects are read and written back.
     pub without_patch: Option<Failure>,
 }
 
 impl Known {
-    /// What is held. After [`Known::forget`] nothing is.
+    /// The base that is held; none is after [`Known::forget`].
     pub fn base(&self) -> Option<&Base> {
         self.base.as_ref()
     }
@@ -164,7 +163,8 @@ impl Known {
         self.base = Some(Base::blind(self.sides.clone()));
     }
 
-    /// What is held isn't the map any more, or nobody knows: look before the next write.
+    /// The base that is held isn't the map any more, or nobody knows: the map is looked at before
+    /// the next write.
     pub fn forget(&mut self) {
         self.base = None;
     }
@@ -177,7 +177,7 @@ impl Known {
         }
     }
 
-    /// What is held, for somebody else to keep.
+    /// Gives away the map that is held, for somebody else to keep.
     pub fn hand_over(&mut self) -> Snapshot {
         self.base.take().map(|base| base.map).unwrap_or_default()
     }
@@ -206,8 +206,8 @@ impl Known {
         }
     }
 
-    /// The server found these keys on the other side. `false`: it is not about
-    /// keys of this patch, or they were turned already.
+    /// The server found these keys on the other side. `false`: the refusal is not about keys of
+    /// this patch, or they were turned already.
     pub fn turn(&mut self, keys: &[&str], patch: &Patch) -> bool {
         let mut turned = false;
         for key in keys {
@@ -251,9 +251,9 @@ pub(crate) struct Situation {
     pub overtaken: bool,
     /// A member has read the map, and nothing was written here since.
     pub seen: bool,
-    /// Something is held that can carry a precondition.
+    /// A base is held whose revision can be a precondition.
     pub held: bool,
-    /// It is the whole map, as the server sent it.
+    /// What is held is the whole map, as the server sent it.
     pub held_is_read: bool,
 }
 

@@ -5,8 +5,8 @@
 //!
 //! A token bucket: half of what a store allows in five minutes may go at once;
 //! from there on writes go at the rate at which the bucket fills again, as long
-//! as the loop runs. Nothing is refused here: what can't go before its deadline
-//! is refused by who knows the deadline.
+//! as the loop runs. Nothing is refused here: the caller knows the deadlines, and
+//! refuses what can't go before its deadline.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -50,7 +50,7 @@ struct Bucket {
 #[derive(Debug, PartialEq)]
 pub(crate) enum Leave {
     Now,
-    /// Not before.
+    /// Not before this moment.
     At(Instant),
 }
 
@@ -66,12 +66,12 @@ impl Budget {
         if excess <= 0.0 {
             return Leave::Now;
         }
-        // Rounded up, so that who comes back then finds it so.
+        // Rounded up, so that a write that comes back then may go.
         let wait = WINDOW.mul_f64(excess / limit.max(1) as f64) + Duration::from_millis(1);
         Leave::At(now + wait)
     }
 
-    /// They were stored, or may have been.
+    /// Books bytes that were stored, or may have been.
     pub fn spend(&self, bytes: u64, now: Instant) {
         let mut spent = self.spent(now);
         spent.total += bytes;
@@ -103,7 +103,7 @@ impl Budget {
 
 impl Spent {
     fn missing(&mut self, limit: u64, now: Instant) -> f64 {
-        // A full one needs no keeping.
+        // A full bucket needs no keeping.
         self.buckets.retain_mut(|bucket| bucket.take(0, now) > 0.0);
         if let Some(bucket) = self.buckets.iter().find(|bucket| bucket.limit == limit) {
             return bucket.missing;

@@ -22,9 +22,9 @@ const SLOWED: Duration = Duration::from_millis(100);
 pub(super) struct Desk {
     pub api: Arc<Api>,
     pub queue: Queue,
-    /// There as long as a store reads from it.
+    /// The memory is there as long as a store reads from it.
     cache: Mutex<Weak<CacheCell>>,
-    /// Groups that were written.
+    /// How many groups were written.
     writes: AtomicU64,
 }
 
@@ -37,7 +37,7 @@ impl Desk {
         self.writes.load(Ordering::SeqCst)
     }
 
-    /// The memory that stores of this map share. What is in it counts only after a refresh.
+    /// The memory that stores of this map share. What the memory holds counts only after a refresh.
     pub fn cache_for_reading(&self) -> Arc<CacheCell> {
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         cache.upgrade().unwrap_or_else(|| {
@@ -51,7 +51,7 @@ impl Desk {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
     }
 
-    /// What the map is just now.
+    /// Takes in the map as it is just now, for the next plan and for memory.
     pub fn learn(&self, known: &mut Known, map: Snapshot) {
         if let Some(cache) = self.cache() {
             cache.apply(|_| map.clone());
@@ -59,7 +59,7 @@ impl Desk {
         known.learn(map);
     }
 
-    /// Nobody knows what the map is, or soon will be.
+    /// What is known of the map is out of date, or soon will be: nobody relies on it any more.
     pub fn forget(&self, known: &mut Known) {
         known.forget();
         if let Some(cache) = self.cache() {
@@ -67,7 +67,7 @@ impl Desk {
         }
     }
 
-    /// A group was written.
+    /// Counts a group that was written.
     pub fn count(&self) {
         self.writes.fetch_add(1, Ordering::SeqCst);
     }

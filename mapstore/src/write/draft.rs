@@ -14,7 +14,7 @@ use crate::model::{
 #[derive(Clone, Copy)]
 pub(crate) struct Member<'a> {
     pub batch: &'a Batch,
-    /// What memory says of equal values is good enough.
+    /// For this member memory's word on equal values is good enough.
     pub trusts_memory: bool,
     pub layout: Layout,
 }
@@ -23,7 +23,7 @@ pub(crate) struct Member<'a> {
 pub(crate) enum Fault {
     Unmet(Error),
     Refused(Error),
-    /// What is known can't tell.
+    /// What is known of the map can't tell.
     Unsure,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Fault {
 struct New {
     /// `None`: deleted.
     entry: Option<Entry>,
-    /// Of whoever wants it so.
+    /// The layout of the store that wants the key so.
     layout: Layout,
 }
 
@@ -63,7 +63,8 @@ impl Step {
         }
     }
 
-    /// One certain change makes the step a change; nothing but uncertain ones, an uncertain one.
+    /// One certain change makes the step a certain change. Without one, an uncertain change makes
+    /// the step an uncertain one.
     fn note(&mut self, changed: Option<bool>) {
         self.changed = match (self.changed, changed) {
             (Some(true), _) | (_, Some(true)) => Some(true),
@@ -131,7 +132,7 @@ impl<'a> Draft<'a> {
         ))
     }
 
-    /// With another member before it the map isn't at that revision any more.
+    /// With another member before this one the map isn't at that revision any more.
     fn check_revision(&self, wanted: &str) -> Result<()> {
         let at = self.base.version().filter(|_| self.is_idle()).map(|version| &version.revision);
         if at.is_some_and(|at| at.as_str() == wanted) {
@@ -199,7 +200,7 @@ impl<'a> Draft<'a> {
         self.fresh || member.trusts_memory
     }
 
-    /// A store that doesn't touch `data` can't set a key that is there.
+    /// A store that doesn't touch `data` can't set a key that is in `data`.
     fn not_its_own(&self, key: &Key, step: &Step) -> Fault {
         match step.find(key.as_str()).unwrap_or_else(|| self.find(key.as_str())) {
             Lookup::There(_) => Fault::Refused(in_data(key)),
@@ -237,8 +238,8 @@ impl<'a> Draft<'a> {
         step.entries.insert(key.to_owned(), new);
     }
 
-    /// A key that comes out as it was is no change. It is left out where the
-    /// base can be believed; elsewhere it is sent to be sure, and the answer tells.
+    /// A key that comes out as it was is no change. The key is left out where the base can be
+    /// believed; elsewhere it is sent to be sure, and the answer tells.
     fn leave_out_what_is_so(&self, member: &Member<'_>, step: &mut Step) {
         let believed = self.is_believed(member);
         if step.cleared {

@@ -1,6 +1,6 @@
-//! The role of the one who takes from a queue. Whoever has it hands it on,
-//! whatever happens: if the task is never polled, is dropped or panics, if it
-//! can't even be started. A queue that says it is driven always has a driver.
+//! The role of taking from a queue. The task that has the role hands it on,
+//! whatever happens: if the task is never polled, is dropped or panics, or can't
+//! even be started. A queue that says it is driven always has a driver.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub(super) struct Driver<D: Driven> {
 }
 
 enum Stage {
-    /// Its task was not polled yet.
+    /// The driver's task was not polled yet.
     Waiting,
     Driving,
     Done,
@@ -50,7 +50,8 @@ impl<D: Driven> Drop for Driver<D> {
     fn drop(&mut self) {
         match self.stage {
             Stage::Done => {}
-            // Whoever travelled has an answer by now; those who wait have done nothing wrong.
+            // The requests that were under way have an answer by now; those in the queue get
+            // another driver.
             Stage::Driving => {
                 self.driven.lose_track();
                 Driver::start(self.driven.clone(), self.spawner.clone());

@@ -15,7 +15,7 @@ use crate::server::retry::Callers;
 /// What a write that had to wait needs to be sent and answered; a call with a short timeout has to do with less.
 const ENOUGH: Duration = Duration::from_secs(1);
 
-/// In the order in which they came.
+/// Calls that travel together, in the order in which they came.
 pub(crate) struct Group {
     requests: Vec<Request>,
     /// Whether each changes anything, as far as the plan can tell.
@@ -44,7 +44,7 @@ impl Group {
         self.requests.iter().map(|request| request.limits.deadline).max().unwrap_or_else(Instant::now)
     }
 
-    /// The earliest of them.
+    /// The earliest of the members' deadlines.
     pub fn shortest(&self) -> Instant {
         self.requests.iter().map(|request| request.limits.deadline).min().unwrap_or_else(Instant::now)
     }
@@ -72,7 +72,8 @@ impl Group {
         })
     }
 
-    /// Their turn came too late: sent now, they might be applied after the caller was told.
+    /// Answers the members whose turn came too late: sent now, they might be applied after their
+    /// callers were told that the call is over.
     pub fn dismiss_those_too_late(&mut self) {
         for late in self.requests.extract_if(.., |request| request.is_over()) {
             let error = late.limits.verdict(&late.closing);
@@ -84,15 +85,15 @@ impl Group {
         self.requests.iter().filter_map(member).collect()
     }
 
-    /// The map was read just now.
+    /// Answers the members that wanted the map to be read: it was read just now.
     pub fn answer_refreshes(&mut self) {
         for refresh in self.requests.extract_if(.., |request| request.batch().is_none()) {
             refresh.answer(Ok(Done::Written(Written::unchanged(None))));
         }
     }
 
-    /// Answers those that are not part of the patch. The ones that have to wait
-    /// for the others' outcome come back.
+    /// Answers the members that are not part of the patch. Those that have to wait for the others'
+    /// outcome are given back.
     pub fn settle(&mut self, parts: Vec<Part>, base: &Base) -> Vec<Request> {
         let mut deferred = Vec::new();
         self.changed.clear();
@@ -114,7 +115,7 @@ impl Group {
         deferred
     }
 
-    /// The patch is sent now. `false`: it must not be, somebody was told that
+    /// The patch is about to be sent. `false`: it must not be sent, because a caller was told that
     /// nothing was written.
     pub fn begin(&mut self) -> bool {
         if self.requests.iter().all(|request| request.limits.progress.begin()) {
@@ -143,8 +144,8 @@ impl Group {
         }
     }
 
-    /// Refuses those who can't wait until then. `error` is told what they allow to have stored.
-    /// Those that would have too little time left at `until` don't wait for it.
+    /// Refuses the members that can't wait until `until`, or would have too little time left then.
+    /// `error` is told what the member allows to have stored.
     pub fn refuse_before(&mut self, until: Instant, error: impl Fn(u64) -> Error) {
         let too_late = |request: &mut Request| {
             let Limits { deadline, timeout, .. } = *request.limits;
@@ -156,12 +157,12 @@ impl Group {
         }
     }
 
-    /// The write budget keeps them waiting.
+    /// The write budget keeps the members waiting.
     pub fn hold_back(&self) {
         self.requests.iter().for_each(|request| request.limits.progress.set(Stage::HeldBack));
     }
 
-    /// It doesn't any more.
+    /// The write budget doesn't keep the members waiting any more.
     pub fn let_go(&self) {
         let held = self.requests.iter().filter(|request| request.limits.progress.is(Stage::HeldBack));
         held.for_each(|request| request.limits.progress.set(Stage::NotWritten));

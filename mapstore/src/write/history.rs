@@ -32,16 +32,16 @@ const ONCE_MORE: Duration = Duration::from_millis(20);
 /// is written so fast that the next write finds out more cheaply.
 const MOST_VERSIONS: usize = 100;
 
-/// What became of it.
+/// What became of the write.
 #[derive(Debug)]
 pub(crate) enum Resolved {
-    /// It made this version.
+    /// The write made this version.
     Applied(Version),
     /// The map is as wanted, whoever made it so: this is all of it.
     AsWanted(Snapshot),
-    /// It was applied, and it can't be told at which revision.
+    /// The write was applied, and it can't be told at which revision.
     Sometime,
-    /// And it won't be any more.
+    /// The write is not applied, and won't be any more.
     NotApplied,
     Unknown,
 }
@@ -82,7 +82,7 @@ impl Doubt<'_> {
         Instant::now() + LISTEN.min(self.retry.left() / 2)
     }
 
-    /// By a watch from `since` on.
+    /// Reads history by a watch from `since` on.
     async fn listen(&mut self, since: Option<u64>, until: Instant) -> Told {
         let Some(since) = since else { return Told::NotThisWay };
         let mut empty = 0;
@@ -115,7 +115,7 @@ impl Doubt<'_> {
         }
     }
 
-    /// By lists at exact revisions.
+    /// Reads history by lists at exact revisions.
     async fn search(&mut self, since: Option<u64>) -> Told {
         let Some(since) = since else { return Told::NotThisWay };
         let Some(now) = self.list(None, false).await else { return Told::NotThisWay };
@@ -125,7 +125,7 @@ impl Doubt<'_> {
             None => self.walk_back(since, now).await,
         };
         match found {
-            // It may still come.
+            // The write may still come.
             Told::Nothing => self.listen(Some(newest), self.patience()).await,
             told => told,
         }
@@ -141,7 +141,7 @@ impl Doubt<'_> {
             }
             high = number;
         }
-        // All that is known to be the base's, and whether anything before that could not be asked for.
+        // Up to `low` the state is the base's, or, if `hidden`, it could not be asked for any more.
         let (mut low, mut hidden) = (since, false);
         let mut probe = high.saturating_sub(1);
         while low + 1 < high {
@@ -173,7 +173,8 @@ impl Doubt<'_> {
         Told::This(self.conclude(reading, state).await)
     }
 
-    /// Version by version, from the newest one back to `since`, for the oldest one that has our stamp.
+    /// Walks back version by version, from the newest one to `since`, to the oldest one that has
+    /// our stamp.
     async fn walk_back(&mut self, since: u64, now: Listed) -> Told {
         let mut found = None;
         let mut state = now.state;

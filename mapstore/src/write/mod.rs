@@ -1,8 +1,8 @@
-//! Writes: one group at a time. Whoever calls while one is on its way waits in
-//! the queue; when the way is free all of them go together, as one patch that
+//! Writes: one group at a time. Calls that come while a group is on its way wait
+//! in the queue; when the way is free all of them go together, as one patch that
 //! carries the revision it was planned on. [`attempt`] is one group's way. One
-//! attempt at a time changes the cache, so that its states follow each other as
-//! the server's did.
+//! attempt at a time changes the cache, so that the cache's states follow each
+//! other as the server's did.
 
 mod attempt;
 pub(crate) mod base;
@@ -48,14 +48,14 @@ impl Writer {
         }
     }
 
-    /// Takes a request; it will be answered. Never blocks.
+    /// Takes a request, which will be answered. Never blocks.
     pub fn enqueue(self: &Arc<Self>, request: Request, runtime: &Runtime) {
         if self.desk.queue.push(request) {
             Driver::start(self.clone(), runtime.spawner().clone());
         }
     }
 
-    /// A caller doesn't wait any more.
+    /// Tells that a caller doesn't wait any more.
     pub fn someone_left(&self) {
         self.desk.queue.leave();
     }
@@ -65,7 +65,7 @@ impl Writer {
         self.desk.writes()
     }
 
-    /// The memory that stores of this map share. What is in it counts only after a refresh.
+    /// The memory that stores of this map share. What the memory holds counts only after a refresh.
     pub fn cache_for_reading(&self) -> Arc<CacheCell> {
         self.desk.cache_for_reading()
     }
@@ -82,7 +82,7 @@ impl Driven for Writer {
         }
     }
 
-    /// What is known of the map may be half of something.
+    /// A driver ended in the middle of a change: what is known of the map may be half of it.
     fn lose_track(&self) {
         self.lost_track.store(true, Ordering::SeqCst);
     }

@@ -14,9 +14,9 @@
 //! first one was applied the revision has moved, and the second is refused. One
 //! without a revision is never sent again: it could undo what came in between.
 //!
-//! History is what the map has been since a revision ([`read_history`]). Whose
-//! state it is is told by the stamp alone; content is no evidence, because
-//! another writer may have stored the same:
+//! History is what the map has been since a revision ([`read_history`]). The
+//! stamp alone tells whose state it is; content is no evidence, because another
+//! writer may have stored the same:
 //!
 //! | the write                  | a state since                                 | says                     |
 //! |----------------------------|-----------------------------------------------|--------------------------|
@@ -69,7 +69,7 @@ pub(crate) fn judge(answer: Result<Made, Failure>, in_doubt: bool) -> Verdict {
         Err(failure) => failure,
     };
     match failure.class() {
-        // What certificates and credentials are good for is for the retry to say.
+        // Whether other certificates or credentials help is for the retry to say.
         Class::NotDone | Class::Trust | Class::Credential => Verdict::Again(failure),
         Class::Ambiguous => Verdict::InDoubt(failure),
         Class::Final if in_doubt && !holds_for_all_tries(&failure) => Verdict::Traced(failure),

@@ -13,10 +13,10 @@ use crate::server::wire::{FIELD_MANAGER, STAMP};
 /// A change, with the version it is for.
 #[derive(Clone, Default)]
 pub(crate) struct Patch {
-    /// Its precondition. `None`: it is made whatever the map has become.
+    /// The precondition. `None`: the change is made whatever the map has become.
     pub base: Option<Version>,
     pub changes: BTreeMap<String, Change>,
-    /// Everything goes, but what `changes` sets.
+    /// Every key goes, but those that `changes` sets.
     pub clear: bool,
     pub stamp: Option<String>,
     /// Takes the stamp of an earlier write away: it is in the way of the last few bytes.
@@ -29,14 +29,14 @@ pub(crate) struct Patch {
 pub(crate) enum Fields {
     #[default]
     Keep,
-    /// Drops them: they cost the API server most of its time on a large map.
+    /// Drops the managedFields: they cost the API server most of its time on a large map.
     Shed,
     /// Begins an entry of our own in a map that has none, so that the keys are nobody else's.
     Claim,
 }
 
 impl Fields {
-    /// What to do on a version of the map.
+    /// What a write on this version of the map does about its managedFields.
     pub fn on(version: Option<&Version>) -> Fields {
         match version.map(|version| version.fields) {
             Some(ManagedFields::Sheddable) => Fields::Shed,
@@ -64,11 +64,11 @@ impl Fields {
 pub(crate) enum Change {
     Set {
         entry: Entry,
-        /// Where to remove it: it is there, or may be.
+        /// The side to remove the key from: it is there, or may be.
         leaves: Option<Side>,
     },
     Delete {
-        /// Where it is; `None`: not known.
+        /// The side that the key is on; `None`: not known.
         from: Option<Side>,
     },
 }

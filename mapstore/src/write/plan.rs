@@ -11,21 +11,21 @@ use crate::model::{Totals, Written};
 /// What the plan means for one member.
 #[derive(Debug)]
 pub(crate) enum Part {
-    /// It is part of the patch. `None`: the answer will tell whether it changed anything.
+    /// The member is part of the patch. `None`: the answer will tell whether it changed anything.
     Joined {
         changed: Option<bool>,
     },
     /// The map is as wanted already.
     Done(Written),
-    /// One of its conditions doesn't hold.
+    /// One of the member's conditions doesn't hold.
     Unmet(Error),
     Refused(Error),
-    /// It depends on what becomes of the members before it.
+    /// The member depends on what becomes of those before it.
     Deferred,
 }
 
 pub(crate) struct Plan {
-    /// One for each member, in their order.
+    /// One part for each member, in the members' order.
     pub parts: Vec<Part>,
     /// `None`: nothing has to be sent. On a missing map: it has to be created first.
     pub patch: Option<Patch>,
@@ -67,23 +67,25 @@ pub(crate) fn plan(
     }
     let mut patch = draft.patch();
     patch.stamp = (certain || base.is_blind()).then(stamp);
-    // Not for nothing: a write that may change nothing else must not make a revision by it.
+    // managedFields are touched only with a certain change: a write that may change nothing else
+    // must not make a revision by them.
     patch.fields = if certain { Fields::on(base.version()) } else { Fields::Keep };
     Ok(Plan { parts, patch: Some(patch), totals: draft.step.totals })
 }
 
-/// Conditions are about what the server has, not about what it was sent:
-/// admission may have stored something else. Who asked for memory gets memory.
+/// Conditions are about what the server has, not about what it was sent: admission may have stored
+/// something else. A store that reads from memory is answered from memory.
 fn is_known_enough(member: &Member<'_>, base: &Base, fresh: bool) -> bool {
     let plain = member.batch.conditions.is_empty() && !member.batch.ops.is_empty();
     plain || base.is_read() || (base.is_whole() && (fresh || member.trusts_memory))
 }
 
-/// One member on top of those before it.
+/// Places one member on top of those before it.
 fn place(member: &Member<'_>, base: &Base, fresh: bool, draft: &mut Draft<'_>) -> Result<Part, Need> {
     match draft.member(member) {
         Ok(step) if step.is_idle() && draft.is_idle() => {
-            // What memory says is good enough for whoever asked for memory, unless a condition hangs on it.
+            // What memory says is good enough for a store that reads from memory, unless a
+            // condition hangs on it.
             let memory_will_do = member.trusts_memory && member.batch.conditions.is_empty();
             if !fresh && !memory_will_do {
                 return Err(Need::Fresh);
@@ -92,7 +94,7 @@ fn place(member: &Member<'_>, base: &Base, fresh: bool, draft: &mut Draft<'_>) -
         }
         Ok(step) => Ok(join(step, draft)),
         Err(fault) if draft.is_idle() => fault.into_part(fresh),
-        // Without the others it may be different.
+        // Without the other members it may be different.
         Err(_) => match Draft::over(base, fresh).member(member) {
             Err(fault) => fault.into_part(fresh),
             Ok(_) => Ok(Part::Deferred),
@@ -107,7 +109,7 @@ fn join(step: Step, draft: &mut Draft<'_>) -> Part {
 }
 
 impl Fault {
-    /// Final only if it is about the map as it is now.
+    /// A fault is final only if it is about the map as it is now.
     fn into_part(self, fresh: bool) -> Result<Part, Need> {
         match self {
             _ if !fresh => Err(Need::Fresh),

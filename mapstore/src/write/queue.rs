@@ -22,7 +22,7 @@ pub(crate) struct Request {
     /// What the store allows this process to have stored: see [`crate::write::budget`].
     pub budget: u64,
     pub limits: Arc<Limits>,
-    /// The store's.
+    /// Whether the store was closed.
     pub closing: Closing,
     pub answer: Answer<Done>,
 }
@@ -47,12 +47,13 @@ pub(crate) struct Seen {
 /// What became of a call.
 pub(crate) enum Done {
     Written(Written),
-    /// A condition doesn't hold, of this map.
+    /// A condition doesn't hold on this map.
     Unmet(Error, Snapshot),
 }
 
 impl Request {
-    /// Whether it is too late to begin: the caller was told, or is about to be.
+    /// Whether it is too late to begin: the caller was told that the call is over, or is about to
+    /// be.
     pub fn is_over(&self) -> bool {
         let limits = &self.limits;
         limits.progress.is_given_up() || limits.is_past() || limits.is_cancelled() || self.closing.is_closed()
@@ -90,7 +91,7 @@ struct Waiting {
 }
 
 impl Queue {
-    /// `true`: nobody takes from the queue, it is now for the caller to see to that, by a
+    /// `true`: nobody takes from the queue, and the caller has to start a
     /// [`Driver`](crate::write::driver::Driver).
     #[must_use]
     pub fn push(&self, request: Request) -> bool {
@@ -99,9 +100,8 @@ impl Queue {
         !std::mem::replace(&mut waiting.driven, true)
     }
 
-    /// Those who go next, in the order in which they came: as many as make
-    /// one request of a sensible size. `None`, and nobody drives any more, if
-    /// none is there.
+    /// The requests that go next, in the order in which they came: as many as make one patch of a
+    /// sensible size. `None` if no request waits; then nobody drives the queue any more.
     pub fn next(&self) -> Option<Vec<Request>> {
         let mut waiting = self.waiting();
         let mut weight = 0;
@@ -117,7 +117,7 @@ impl Queue {
         Some(waiting.requests.drain(..many.max(1)).collect())
     }
 
-    /// Back to the front, in their order.
+    /// Puts requests back to the front, in their order.
     pub fn put_back(&self, requests: Vec<Request>) {
         let mut waiting = self.waiting();
         for request in requests.into_iter().rev() {
@@ -125,7 +125,8 @@ impl Queue {
         }
     }
 
-    /// Whoever drove can't any more. Dropped requests are answered.
+    /// Nobody can drive the queue any more. The requests are dropped, and a dropped request is
+    /// answered.
     pub fn abandon(&self) {
         let left = std::mem::take(&mut *self.waiting());
         drop(left);
@@ -136,7 +137,7 @@ impl Queue {
         self.gone.notify_one();
     }
 
-    /// Ends when none of them waits any more.
+    /// Ends when no caller of these requests waits any more.
     pub async fn all_gone(&self, requests: &[Request]) {
         while !requests.iter().all(|request| request.limits.progress.is_given_up()) {
             self.gone.notified().await;

@@ -1,6 +1,6 @@
-//! The stages of an attempt in which a patch is under way: what its answer means
-//! is [`super::outcome`]'s, and what became of it without one [`super::history`]'s;
-//! here it is acted upon.
+//! The stages of an attempt in which a patch is under way. [`super::outcome`] says
+//! what an answer means, and [`super::history`] what became of a patch that got
+//! none; this file acts upon what they say.
 
 use std::time::Instant;
 
@@ -43,7 +43,8 @@ impl Attempt<'_> {
         sending.in_doubt |= matches!(verdict, Verdict::InDoubt(_));
         // Refused for good is said of earlier tries too: see `judge`.
         sending.in_doubt &= !matches!(verdict, Verdict::Refused(_));
-        // What is applied stays in flight until the caller has the answer: it may give up at this moment.
+        // A write that is applied stays in flight until the caller has the answer: the caller may
+        // give up at this moment.
         if !sending.in_doubt && !matches!(verdict, Verdict::Applied(_)) {
             self.group.was_not_written();
         }
@@ -77,7 +78,7 @@ impl Attempt<'_> {
             Verdict::Refused(failure) if self.knows_too_little(&failure) => Ok(Stage::Look),
             Verdict::Refused(failure) if self.split(&failure) => Ok(Stage::Look),
             Verdict::Refused(failure) => Err(self.refused(&sending.patch, failure)),
-            // With a revision the same again tells, and does no harm.
+            // With a revision, sending the same again tells, and does no harm.
             Verdict::InDoubt(failure) if sending.patch.base.is_some() => {
                 tell(&self.desk.api, &self.group, &failure, self.verb());
                 if self.retry.pause(&failure).await {
@@ -131,7 +132,8 @@ impl Attempt<'_> {
         self.succeed(version, true)
     }
 
-    /// It is in the map, and other writers' changes may be as well. Whoever reads from memory must find it there.
+    /// The write is in the map, and other writers' changes may be as well. Stores that read from
+    /// memory must find the write there.
     async fn applied_sometime(&mut self, sending: &Sending, failure: Failure) -> Result<Stage> {
         self.spend(sending.cost);
         self.desk.forget(self.known);
@@ -141,7 +143,8 @@ impl Attempt<'_> {
         Ok(self.succeed(None, true))
     }
 
-    /// `moved`: the write made a revision, which tells for members of which the plan didn't know.
+    /// `moved`: the write made a revision. That tells for members of which the plan didn't know
+    /// whether they change anything.
     fn succeed(&mut self, version: Option<Version>, moved: bool) -> Stage {
         let revision = version.map(|version| version.revision);
         self.group
@@ -149,9 +152,8 @@ impl Attempt<'_> {
         Stage::Done
     }
 
-    /// Somebody else wrote. Without a condition it doesn't matter what: the
-    /// next try goes whatever the revision, so that nobody starves. Otherwise
-    /// it is planned anew.
+    /// Somebody else wrote. Without a condition it doesn't matter what: the next try carries no
+    /// revision, so that nobody starves. Otherwise the group is planned anew.
     async fn overtaken(&mut self) -> Result<Stage> {
         let stale = self.known.base().and_then(Base::version).cloned();
         let goes_blind = self.overtaken.is_none()
@@ -217,8 +219,8 @@ impl Attempt<'_> {
         more
     }
 
-    /// A refusal that may be due to one member only: half of them go alone, so
-    /// that it is found in a few steps.
+    /// After a refusal that may be due to one member only, half of the members go alone, so that
+    /// this member is found in a few steps.
     pub(super) fn split(&mut self, failure: &Failure) -> bool {
         let Failure::Refused(refusal) = failure else { return false };
         let splits = self.group.len() > 1 && refusal.minds_the_content();
@@ -229,7 +231,8 @@ impl Attempt<'_> {
         splits
     }
 
-    /// A refusal for good. One of the size gets its numbers, where the map is known.
+    /// The error of a refusal for good. A refusal of the size gets its numbers, where the map is
+    /// known.
     fn refused(&self, patch: &Patch, failure: Failure) -> Error {
         let whole = self.known.base().and_then(Base::whole);
         if let (Failure::Refused(refusal), Some(map)) = (&failure, whole)
