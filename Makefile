@@ -110,6 +110,7 @@ test:
 	@$(MAKE) check
 	@$(MAKE) go ALL=all
 	@$(MAKE) tests-real kubeconfigs
+	@$(MAKE) faults
 	@$(MAKE) conformance-real
 	@$(MAKE) conformance-count
 	@$(MAKE) conformance-role
