@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 
 use crate::faults::{CRASHES, Crashes, Credentials, Fired, Kind, Victims, lottery};
 use crate::model::{Crash, Plan};
-use crate::record::{Truth, current_revision, now, write_lines};
+use crate::record::{Pressure, Truth, current_revision, now, write_lines};
 use crate::traffic::{Foreigners, Map, Programs, Start, Worker, manifest, script};
 
 /// How long requests that are held may take to be delivered when all is over.
@@ -39,6 +39,7 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
     let fired: Arc<Mutex<Vec<Fired>>> = Arc::default();
     proxy.draw(Some(lottery(plan, credentials.clone(), fired.clone())));
     let started = Instant::now();
+    let pressure = Pressure::start();
     let workers = start_workers(ground, plan, &map, &kubeconfig)?;
     let foreigners = Foreigners::start(plan, &ground.cluster, &map);
     let victims = Victims {
@@ -63,6 +64,7 @@ pub fn run(ground: &Ground, plan: &Plan, folder: &Path) -> Result<(), String> {
         problems.extend(collected.problem.map(|why| json!({"process": process.name, "problem": why})));
     }
     let took = started.elapsed();
+    write_lines(folder, "pressure.jsonl", &pressure.finish())?;
     let truth = Truth::read(client, &map, first)?;
     let killed = plan.crashes.iter().find_map(|crash| match crash {
         Crash::ClientKilled { process, .. } => Some(plan.processes[*process].name.clone()),

@@ -76,6 +76,8 @@ type History struct {
 	Calls    []*Call
 	Versions []Version
 	Faults   []Fired
+	// Pressure is how long somebody had to wait for a processor: moments, and nanoseconds until then.
+	Pressure [][2]int64
 	// Index finds a version by the revision that made it.
 	Index map[string]int
 }
@@ -84,7 +86,7 @@ type History struct {
 func Read(folder string) (*History, error) {
 	h := &History{Folder: folder, Index: map[string]int{}}
 	var about []About
-	for name, into := range map[string]any{"about.json": &about, "calls.jsonl": &h.Calls, "truth.jsonl": &h.Versions, "faults.jsonl": &h.Faults} {
+	for name, into := range map[string]any{"about.json": &about, "calls.jsonl": &h.Calls, "truth.jsonl": &h.Versions, "faults.jsonl": &h.Faults, "pressure.jsonl": &h.Pressure} {
 		if err := lines(filepath.Join(folder, name), into); err != nil {
 			return nil, err
 		}
@@ -125,6 +127,20 @@ func lines(path string, into any) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return nil
+}
+
+// Waited is how long somebody had to wait for a processor between two moments.
+func (h *History) Waited(from, to int64) int64 {
+	var first, last int64 = -1, 0
+	for _, sample := range h.Pressure {
+		if sample[0] <= from || first < 0 {
+			first = sample[1]
+		}
+		if last = sample[1]; sample[0] >= to {
+			break
+		}
+	}
+	return max(0, last-first)
 }
 
 // Fate is what is known of a write.

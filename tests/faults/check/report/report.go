@@ -21,6 +21,7 @@ type Verdict struct {
 	Violations []rules.Violation
 	Undecided  int
 	AsWanted   int
+	Busy       int
 	OverrunMS  float64
 	Countable  bool
 	Why        string
@@ -136,7 +137,7 @@ func tellVersion(j *rules.Judge, at int) {
 
 func verdictOf(j *rules.Judge) *Verdict {
 	v := &Verdict{
-		Seed: j.About.Seed, Violations: j.Violations, Undecided: j.Undecided, AsWanted: j.AsWanted, OverrunMS: float64(j.Overrun) / 1e6,
+		Seed: j.About.Seed, Violations: j.Violations, Undecided: j.Undecided, AsWanted: j.AsWanted, Busy: j.Busy, OverrunMS: float64(j.Overrun) / 1e6,
 		ByCall: map[string]int{}, ByOutcome: map[string]int{}, ByFault: map[string]int{}, Met: map[string]int{}, MetUnknown: map[string]int{},
 		Milliseconds: j.About.Milliseconds, Faults: j.About.Faults,
 	}

@@ -44,6 +44,7 @@ func Summary(folder string) error {
 		total.Written += v.Written
 		total.Undecided += v.Undecided
 		total.AsWanted += v.AsWanted
+		total.Busy += v.Busy
 		total.OverrunMS = max(total.OverrunMS, v.OverrunMS)
 		total.Milliseconds += v.Milliseconds
 		for _, pair := range [][2]map[string]int{{total.ByCall, v.ByCall}, {total.ByOutcome, v.ByOutcome}, {total.ByFault, v.ByFault}, {total.Met, v.Met}, {total.MetUnknown, v.MetUnknown}} {
@@ -53,7 +54,8 @@ func Summary(folder string) error {
 		}
 	}
 	fmt.Printf("\n%d histories (%d count), %d with violations; %d calls, %d acknowledged writes; largest overrun of a deadline %.1f ms; "+
-		"%d keys that Porcupine didn't decide; %d writes in doubt that took an equal one of another writer for theirs\n", len(found), countable, violated, total.Calls, total.Written, total.OverrunMS, total.Undecided, total.AsWanted)
+		"%d keys that Porcupine didn't decide; %d writes in doubt that took an equal one of another writer for theirs; "+
+		"%d calls came late while others had the processors\n", len(found), countable, violated, total.Calls, total.Written, total.OverrunMS, total.Undecided, total.AsWanted, total.Busy)
 	for _, rule := range sorted(rules) {
 		fmt.Printf("  broken in %d: %s\n", rules[rule], rule)
 	}

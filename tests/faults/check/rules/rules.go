@@ -29,6 +29,8 @@ type Judge struct {
 	Undecided int
 	// AsWanted counts the writes that say they changed what another write of the same content did.
 	AsWanted int
+	// Busy counts the calls that came late while others had the processors.
+	Busy int
 	// Overrun is by how much the latest call came after its deadline, less the lateness of timers.
 	Overrun time.Duration
 

@@ -1,5 +1,6 @@
 //! What is kept of a history: every call, every version of the map, every fault.
 
+mod pressure;
 mod truth;
 
 use std::fs::{self, File};
@@ -8,6 +9,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub use pressure::Pressure;
 pub use truth::{Truth, current_revision};
 
 /// The annotation by which a writer that isn't mapstore names its write.

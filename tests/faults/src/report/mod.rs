@@ -83,7 +83,7 @@ impl Run<'_> {
         if self.arguments.keep {
             return Ok(());
         }
-        ["calls.jsonl", "truth.jsonl", "faults.jsonl"]
+        ["calls.jsonl", "truth.jsonl", "faults.jsonl", "pressure.jsonl"]
             .into_iter()
             .try_for_each(|file| fs::remove_file(folder.join(file)).map_err(|e| format!("{file}: {e}")))
     }
