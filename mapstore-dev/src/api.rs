@@ -1,5 +1,5 @@
-//! From a request to an answer: who is it, may they, and which handler. One
-//! function per step; no socket, so tests (and, later, faults) can call it.
+//! From a request to an answer: who sent the request, what that user may do, and
+//! which handler answers. One function per step; no socket, so tests (and, later, faults) can call it.
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};

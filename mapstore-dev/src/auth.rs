@@ -41,7 +41,7 @@ pub struct User {
     pub token: String,
 }
 
-/// Whoever sent a request.
+/// The sender of a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject {
     /// May do everything.
@@ -121,7 +121,7 @@ impl Subject {
             };
             format!("User {user} cannot {verb} resource {resource} in API group {group} {scope}")
         };
-        // Nothing that a browser could take for HTML.
+        // The text must hold nothing that a browser could take for HTML.
         let why = why.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         let kind = match target.group.as_str() {
             "" => target.resource.clone(),

@@ -100,7 +100,7 @@ enum When {
 }
 
 impl When {
-    /// From the query, with the key to begin at.
+    /// Reads the query, which may also tell the key to begin at.
     fn of(query: &Query) -> Result<(When, String), Status> {
         let given = |name: &str| query.get(name).filter(|text| !text.is_empty());
         if let Some(token) = given("continue") {

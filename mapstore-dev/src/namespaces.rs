@@ -109,8 +109,8 @@ pub fn create(state: &mut State, request: &Request) -> Answered {
     Ok(Answer::json(201, created))
 }
 
-/// Marks a namespace as terminating and removes what it holds, as the
-/// namespace controller would; it goes itself when nothing keeps it.
+/// Marks a namespace as terminating and removes what it holds, as the namespace controller would;
+/// the namespace itself goes when nothing keeps it.
 pub fn delete(state: &mut State, request: &Request) -> Answered {
     let name = request.target.name.clone();
     if IMMORTAL[..3].contains(&name.as_str()) {

@@ -348,7 +348,7 @@ struct DeleteOptions {
 }
 
 impl DeleteOptions {
-    /// From the body, or if there is none from the query.
+    /// Reads the options from the body, or from the query if there is no body.
     fn of(request: &Request) -> Result<DeleteOptions, Status> {
         let body = request.body()?;
         let query = &request.query;
@@ -407,7 +407,8 @@ impl DeleteOptions {
         Ok((options, dry_run))
     }
 
-    /// The preconditions (rest.BeforeDelete; it says the kind where others say the resource).
+    /// The preconditions (rest.BeforeDelete, whose refusals say the kind where others say the
+    /// resource).
     fn check(&self, cm: &Object) -> Result<(), Status> {
         let m = &cm.metadata;
         let refuse = |why: String| Err(Status::conflict(cm.kind.qualified_name(), &m.name, &why));

@@ -1,4 +1,4 @@
-//! `DevServer`: the server as a value. It lives on a thread of its own and
+//! `DevServer`: the server as a value. The server lives on a thread of its own and
 //! ends when the value is dropped.
 
 use std::io;
@@ -60,8 +60,7 @@ fn listen(port: u16) -> io::Result<StdListener> {
     Ok(listener)
 }
 
-/// The runtime, made on the thread it serves: it would leave something behind
-/// on the host's.
+/// The runtime is made on the thread that it serves: it would leave something behind on the host's.
 fn runtime(listener: StdListener) -> io::Result<(Runtime, TcpListener)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let guard = runtime.enter();
@@ -332,7 +331,7 @@ impl Drop for DevServer {
 
 impl std::fmt::Debug for DevServer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Neither tokens nor contents.
+        // Shows neither tokens nor contents.
         f.debug_struct("DevServer").field("address", &self.address).finish_non_exhaustive()
     }
 }

@@ -39,7 +39,7 @@ pub struct State {
     revision: u64,
     pub namespaces: BTreeMap<String, Namespace>,
     objects: Objects,
-    /// By token.
+    /// The users, by their tokens.
     pub users: HashMap<String, Subject>,
     /// ConfigMaps a namespace may hold.
     pub quotas: BTreeMap<String, u64>,
@@ -148,7 +148,7 @@ impl State {
         self.changed.subscribe()
     }
 
-    /// As in a server that was started anew: watches begin at this moment.
+    /// Makes the server one that was started anew: watches begin at this moment.
     pub fn restarted(&mut self) {
         self.history.restarted(self.revision);
     }

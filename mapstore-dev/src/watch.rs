@@ -1,6 +1,6 @@
 //! A watch of ConfigMaps: from a revision on, one event after the other, as
-//! lines of JSON (endpoints/handlers/watch.go, storage/cacher). Who asks for the
-//! next one, and when there is one, is http.rs's.
+//! lines of JSON (endpoints/handlers/watch.go, storage/cacher). http.rs asks for
+//! the next event, and knows when there is one.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,15 +39,15 @@ pub struct Watch {
     form: Form,
     query: Query,
     lasts: Duration,
-    /// What is there already and still to be told of.
+    /// The objects that were there at the beginning and are still to be told of.
     initial: VecDeque<Arc<Object>>,
     /// The client takes bookmarks.
     bookmarks: bool,
-    /// What it began with; a bookmark has to be newer.
+    /// The revision that the watch began with; a bookmark has to be newer.
     began_at: u64,
-    /// Why it ends at once.
+    /// Why the watch ends at once.
     refused: Option<Status>,
-    /// To be said once that is told: at which revision it was.
+    /// The revision of the initial state, to be said once all of `initial` is told.
     initial_end: Option<u64>,
     /// The revision up to which everything was told.
     told: u64,
@@ -64,7 +64,7 @@ impl Watch {
         check(query)?;
         let told = query::read_revision(query).map_err(Status::internal)?;
         let namespace = request.target.namespace.clone();
-        // Without a revision, or with "0", it starts with what is there.
+        // Without a revision, or with "0", a watch starts with what is there.
         let wanted = match query.get("sendInitialEvents") {
             Some(_) => query.flag("sendInitialEvents"),
             None => told == 0,
@@ -108,7 +108,7 @@ impl Watch {
         news.then(|| self.mark(json!({"resourceVersion": self.told.to_string()})))
     }
 
-    /// Nothing will come any more.
+    /// Whether no event will come any more.
     pub fn is_over(&self) -> bool {
         self.over
     }
@@ -146,7 +146,8 @@ impl Watch {
                 self.line(kind, &cm)
             }
             None => {
-                // Not to look at them again; a revision in the future stays where it is.
+                // The events that were looked at are not looked at again; a revision in the future
+                // stays where it is.
                 self.told = self.told.max(state.revision());
                 None
             }

@@ -225,7 +225,7 @@ impl Converter {
         }
     }
 
-    /// In their order: what comes later, merged or not, comes over what was before.
+    /// Takes pairs in their order: a later one, merged or not, comes over those before it.
     fn fill(&mut self, node: &Node, map: &mut Map<String, Value>, depth: usize) -> Result<()> {
         let Node::Pairs { pairs, line } = node else { return Ok(()) };
         for (key, value) in pairs {

@@ -1,5 +1,5 @@
-//! Living inside somebody else's process: threads, deadlines, forks. The lowest
-//! floor: it knows nothing of maps or servers.
+//! Living inside somebody else's process: threads, deadlines, forks. This is the
+//! lowest floor: nothing here knows of maps or servers.
 
 pub(crate) mod blocking;
 pub(crate) mod cancel;

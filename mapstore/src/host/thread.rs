@@ -8,7 +8,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-/// As much as tokio gives its threads; only what is touched takes memory.
+/// The stack of a thread: as much as tokio gives its threads; only what is touched takes memory.
 const STACK: usize = 2 << 20;
 
 type Work = Box<dyn FnOnce() + Send>;

@@ -50,7 +50,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Nothing to do, nothing to check.
+    /// A batch without operations and conditions.
     pub fn new() -> Self {
         Self::default()
     }

@@ -19,8 +19,8 @@ impl Revision {
         usable.then(|| Revision(text.to_owned()))
     }
 
-    /// As a number. Opaque by the API's contract until Kubernetes 1.35 (KEP-5504),
-    /// and a number of etcd's all the same.
+    /// The revision as a number. Revisions are opaque by the API's contract until Kubernetes 1.35
+    /// (KEP-5504), and numbers of etcd's all the same.
     pub(crate) fn number(&self) -> Option<u64> {
         self.0.parse().ok()
     }

@@ -96,15 +96,16 @@ pub(crate) struct Version {
 /// most of the server's work; nobody misses it unless server-side apply is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ManagedFields {
-    /// Nothing: shed already, or never begun.
+    /// The list is empty: dropped already, or never begun.
     #[default]
     None,
-    /// Of updates only.
+    /// The list holds updates only.
     Sheddable,
     /// Somebody applies this map, from the client's side or the server's; the next apply would miss them.
     Applied,
-    /// Nothing, and somebody applies this map from the client's side. At a change to server-side apply kubectl takes
-    /// over, and prunes, every key that has no manager then: an entry of our own has to begin.
+    /// The list is empty, and somebody applies this map from the client's side. At a change to
+    /// server-side apply kubectl takes over, and prunes, every key that has no manager then: an
+    /// entry of our own has to begin.
     Unguarded,
 }
 

@@ -19,7 +19,8 @@ pub(crate) struct Patch {
     /// Every key goes, but those that `changes` sets.
     pub clear: bool,
     pub stamp: Option<String>,
-    /// Takes the stamp of an earlier write away: it is in the way of the last few bytes.
+    /// Takes the stamp of an earlier write away: on a full map the stamp may be the few bytes too
+    /// much.
     pub unstamp: bool,
     pub fields: Fields,
 }

@@ -41,7 +41,7 @@ impl Attempt<'_> {
         };
         let verdict = judge(answer, sending.in_doubt);
         sending.in_doubt |= matches!(verdict, Verdict::InDoubt(_));
-        // Refused for good is said of earlier tries too: see `judge`.
+        // A refusal for good holds for earlier tries too: see `judge`.
         sending.in_doubt &= !matches!(verdict, Verdict::Refused(_));
         // A write that is applied stays in flight until the caller has the answer: the caller may
         // give up at this moment.
@@ -204,8 +204,9 @@ impl Attempt<'_> {
         Ok(Stage::Look)
     }
 
-    /// Whether more has to be known to believe the refusal: of the size, whether the write would be the one that is
-    /// too much; of an immutable map, whether it would change anything.
+    /// Whether more has to be known before the refusal is believed: for one of the size, whether
+    /// this write is the one that is too much; for one of an immutable map, whether the write would
+    /// change anything.
     fn knows_too_little(&mut self, failure: &Failure) -> bool {
         let Failure::Refused(refusal) = failure else { return false };
         let whole = self.known.base().is_some_and(Base::is_whole);
@@ -272,7 +273,8 @@ impl Attempt<'_> {
     }
 }
 
-/// Where a map is full to the last bytes the stamp may be what is too much. A doubt of such a write is harder to settle.
+/// Where a map is full to the last bytes the stamp may be what is too much. A doubt of a write
+/// without a stamp is harder to settle.
 fn may_do_without_stamp(sending: &Sending, failure: &Failure) -> bool {
     let too_large = matches!(failure, Failure::Refused(refusal) if refusal.request_too_large());
     too_large && sending.patch.stamp.is_some() && sending.patch.base.is_some() && !sending.in_doubt
