@@ -262,7 +262,7 @@ impl Api {
             }
             Err(_) => Err(Failure::Silence(self.late("no answer in time"))),
         };
-        self.take_note(&session, &method, &mut answer).await;
+        self.take_note(&session, verb(&method, path), &mut answer).await;
         answer
     }
 
@@ -302,11 +302,11 @@ impl Api {
     }
 
     /// What an answer says of the connection, the credentials and the rights.
-    async fn take_note<T>(&self, session: &Session, method: &Method, answer: &mut Result<T, Failure>) {
+    async fn take_note<T>(&self, session: &Session, verb: &'static str, answer: &mut Result<T, Failure>) {
         match answer {
-            Ok(_) => self.recent.fine(method, Instant::now()),
+            Ok(_) => self.recent.fine(verb, Instant::now()),
             Err(Failure::Refused(refusal)) if refusal.not_authorized() => {
-                refusal.unsettled = self.recent.refused(method, Instant::now());
+                refusal.unsettled = self.recent.refused(verb, Instant::now());
             }
             Err(Failure::NotSent(_) | Failure::Silence(_)) => {
                 self.recent.trouble(Instant::now());
@@ -426,6 +426,18 @@ impl Api {
 
     fn defect(&self, error: &dyn std::fmt::Display) -> Error {
         Error::new(ErrorKind::Internal, self.subject(), format!("can't build the request: {error}"))
+    }
+}
+
+/// The right that a request needs, as RBAC names it.
+fn verb(method: &Method, path: &str) -> &'static str {
+    match *method {
+        Method::PATCH => "patch",
+        Method::PUT => "update",
+        Method::POST => "create",
+        _ if path.contains("?watch=") => "watch",
+        _ if path.contains("?fieldSelector=") => "list",
+        _ => "get",
     }
 }
 

@@ -1,13 +1,12 @@
 //! How lately each verb was answered well, and when the last answer failed to
 //! come: a 403 within seconds of that may be an API server that has just started
 //! and doesn't know its roles yet (kubernetes' RBAC authorizer answers from caches
-//! that are filled after the port is open).
+//! that are filled after the port is open). Verbs are RBAC's: a GET may be a get, a
+//! list or a watch, and the right to one says nothing of the others.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use http::Method;
 
 /// A restart takes seconds in which nothing is answered at all.
 const LATELY: Duration = Duration::from_secs(30);
@@ -24,7 +23,7 @@ pub(crate) struct Recent(Mutex<Seen>);
 
 #[derive(Default)]
 struct Seen {
-    answers: HashMap<Method, Answers>,
+    answers: HashMap<&'static str, Answers>,
     trouble: Option<Instant>,
 }
 
@@ -36,9 +35,9 @@ struct Answers {
 }
 
 impl Recent {
-    pub fn fine(&self, method: &Method, now: Instant) {
+    pub fn fine(&self, verb: &'static str, now: Instant) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.answers.insert(method.clone(), Answers { fine: Some(now), first_refused: None });
+        seen.answers.insert(verb, Answers { fine: Some(now), first_refused: None });
     }
 
     /// No answer came, or none of use.
@@ -47,12 +46,12 @@ impl Recent {
     }
 
     /// The verb was refused. Whether it may be granted in a moment.
-    pub fn refused(&self, method: &Method, now: Instant) -> bool {
+    pub fn refused(&self, verb: &'static str, now: Instant) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = |at: Option<Instant>| at.is_some_and(|at| now.duration_since(at) < LATELY);
         let trouble = lately(seen.trouble);
         let nothing_was_fine = seen.answers.values().all(|answers| answers.fine.is_none());
-        let answers = seen.answers.entry(method.clone()).or_default();
+        let answers = seen.answers.entry(verb).or_default();
         let first = *answers.first_refused.get_or_insert(now);
         let doubtful = if trouble { DOUBTFUL_AFTER_TROUBLE } else { DOUBTFUL };
         // A verb that was never granted while another was isn't granted, whatever trouble there is: a Role without patch.
@@ -68,23 +67,23 @@ mod tests {
     #[test]
     fn a_refusal_is_doubted_for_a_moment_after_fine_answers_of_the_same_verb() {
         let (recent, start) = (Recent::default(), Instant::now());
-        assert!(!recent.refused(&Method::PATCH, start), "it was never granted");
-        recent.fine(&Method::GET, start);
-        assert!(!recent.refused(&Method::PATCH, start));
-        recent.fine(&Method::PATCH, start);
+        assert!(!recent.refused("patch", start), "it was never granted");
+        recent.fine("get", start);
+        assert!(!recent.refused("patch", start));
+        recent.fine("patch", start);
         let after = |seconds| start + Duration::from_secs(seconds);
-        assert!(recent.refused(&Method::PATCH, after(5)) && recent.refused(&Method::PATCH, after(6)));
-        assert!(!recent.refused(&Method::PATCH, after(8)), "it stays refused");
-        recent.fine(&Method::PATCH, after(9));
-        assert!(recent.refused(&Method::PATCH, after(10)));
-        assert!(!recent.refused(&Method::GET, after(60)));
-        recent.fine(&Method::PATCH, after(50));
+        assert!(recent.refused("patch", after(5)) && recent.refused("patch", after(6)));
+        assert!(!recent.refused("patch", after(8)), "it stays refused");
+        recent.fine("patch", after(9));
+        assert!(recent.refused("patch", after(10)));
+        assert!(!recent.refused("get", after(60)));
+        recent.fine("patch", after(50));
         recent.trouble(after(90));
-        assert!(!recent.refused(&Method::PUT, after(91)), "it was never granted");
-        assert!(recent.refused(&Method::PATCH, after(91)) && recent.refused(&Method::PATCH, after(100)));
-        assert!(!recent.refused(&Method::PATCH, after(102)), "it stays refused");
+        assert!(!recent.refused("update", after(91)), "it was never granted");
+        assert!(recent.refused("patch", after(91)) && recent.refused("patch", after(100)));
+        assert!(!recent.refused("patch", after(102)), "it stays refused");
         let starting = Recent::default();
         starting.trouble(start);
-        assert!(starting.refused(&Method::GET, after(1)), "nothing was ever granted: it may have just begun");
+        assert!(starting.refused("get", after(1)), "nothing was ever granted: it may have just begun");
     }
 }
