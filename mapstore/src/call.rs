@@ -13,7 +13,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Settings of single calls: how long they may take, and what cancels them.
-/// Made once, used for any number of calls, from any number of threads.
+/// One `Call` can be used for any number of calls, from any number of threads.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -34,18 +34,18 @@ pub struct Call {
 }
 
 impl Call {
-    /// The store's deadline, no cancel token.
+    /// Settings with the store's deadline and no cancel token.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// How long a call may take, 1 ms to 24 h; the call itself refuses others.
+    /// Sets how long a call may take, 1 ms to 24 h; the call itself refuses other times.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// The token that cancels a call.
+    /// Sets the token that cancels a call.
     pub fn cancel(mut self, token: &CancelToken) -> Self {
         self.cancel = Some(token.clone());
         self

@@ -13,7 +13,7 @@ use crate::write::budget;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Cache {
-    /// Every read asks the API server: always the newest.
+    /// Every read asks the API server, and gives the newest state.
     #[default]
     None,
     /// Reads come from memory; the map is read once at open. For a map that
@@ -48,7 +48,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// The ConfigMap `name`, everything else by default.
+    /// Options for the ConfigMap `name`, everything else by default.
     pub fn new(name: impl Into<String>) -> Self {
         Options {
             name: name.into(),
@@ -61,33 +61,36 @@ impl Options {
         }
     }
 
-    /// The namespace. Otherwise: `NAMESPACE`, the kubeconfig's context, the
-    /// service account's, `default`.
+    /// Sets the namespace. Without this option the namespace is, in this order,
+    /// that of `NAMESPACE`, of the kubeconfig's context, of the service account, or
+    /// `default`.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.given.namespace = Some(namespace.into());
         self
     }
 
-    /// A kubeconfig file. Otherwise: `MAPSTORE_CLUSTER_CONFIG_PATH`,
-    /// `KUBECONFIG`, the service account in a pod, `~/.kube/config`.
+    /// Sets the kubeconfig file. Without this option the cluster is, in this order,
+    /// that of `MAPSTORE_CLUSTER_CONFIG_PATH`, of `KUBECONFIG`, of the service account
+    /// in a pod, or of `~/.kube/config`.
     pub fn kubeconfig(mut self, path: impl Into<PathBuf>) -> Self {
         self.given.kubeconfig = Some(path.into());
         self
     }
 
-    /// The context in the kubeconfig. Otherwise its `current-context`.
+    /// Sets the context in the kubeconfig. Without this option its `current-context`
+    /// counts.
     pub fn context(mut self, context: impl Into<String>) -> Self {
         self.given.context = Some(context.into());
         self
     }
 
-    /// Where reads come from; [`Cache::None`] by default.
+    /// Sets where reads come from; [`Cache::None`] by default.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = cache;
         self
     }
 
-    /// The deadline of every call that doesn't set its own, opening included:
+    /// Sets the deadline of every call that doesn't set its own, opening included:
     /// 1 ms to 24 h, 10 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -105,7 +108,7 @@ impl Options {
     /// The store is over the ConfigMap's `binaryData` alone: it sees, counts, sets
     /// and truncates binary keys only, and leaves `data` as it is. Setting a key
     /// that stands in `data` is `Rejected`. That is how the Go package
-    /// github.com/unrolled/mapstore works. Not together with
+    /// github.com/unrolled/mapstore works. It can't be used together with
     /// [`text_values`](Self::text_values).
     pub fn binary_only(mut self, only: bool) -> Self {
         self.binary_only = only;
@@ -136,9 +139,9 @@ impl Options {
         }
     }
 
-    /// How many bytes this process may have stored in five minutes, over all its
-    /// maps, for as long as it runs: half of it at once, then writes of this
-    /// store are slowed to that rate, and refused as `Overloaded` if they couldn't
+    /// Sets how many bytes this process may have stored in five minutes, over all its
+    /// maps, for as long as it runs. Half of that may be stored at once; then writes of
+    /// this store are slowed to that rate, and refused as `Overloaded` if they couldn't
     /// go before their deadline. 128 MiB by default, `u64::MAX` for no limit.
     /// Each write counts with the size of the whole map: that is what it costs
     /// the cluster, until old revisions are compacted.

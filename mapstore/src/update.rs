@@ -13,11 +13,11 @@ use crate::write::queue::{Done, Seen};
 
 /// A read-modify-write of one key that is under way: compute from
 /// [`value`](Self::value), [`commit`](Self::commit), and again if somebody else
-/// was faster. Begun by [`Store::begin_update`]; [`Store::update`] is the loop.
+/// was faster. [`Store::begin_update`] begins one; [`Store::update`] is the loop.
 pub struct Update {
     store: Store,
     key: Key,
-    /// From the beginning to the last commit.
+    /// The limits of the whole update, from its beginning to the last commit.
     limits: Arc<Limits>,
     seen: Seen,
     /// Somebody was faster, at the last commit.
@@ -27,8 +27,8 @@ pub struct Update {
 impl Store {
     /// Replaces a value by what `f` makes of it (`None`: no such key), whoever
     /// else writes: `f` is called again if somebody was faster. The deadline
-    /// counts for all of it. Stops at `OutcomeUnknown`: the change may have been
-    /// made, and making it again could be once too often.
+    /// counts for all rounds together. The update stops at `OutcomeUnknown`: the
+    /// change may have been made, and making it again could be once too often.
     ///
     /// ```no_run
     /// # fn main() -> mapstore::Result<()> {
