@@ -36,7 +36,7 @@ const MAX_ANSWER: usize = 16 << 20;
 /// More than any ConfigMap's metadata: annotations have 256 KiB, managedFields a few hundred.
 const MAX_METADATA: usize = 4 << 20;
 
-/// Of a trace as much as one or a few large maps.
+/// The most of a trace that is read: as much as one or a few large maps.
 const MAX_TRACE: usize = 64 << 20;
 
 /// The requests for one ConfigMap.
@@ -160,7 +160,7 @@ impl Api {
         wire::written(&self.write(at, Write::Patch, patch, Run::Real).await?)
     }
 
-    /// The whole object; it carries the revision it was read at.
+    /// Replaces the whole object, which carries the revision it was read at.
     pub async fn replace(&self, at: Try, object: &Json) -> Result<Version, Failure> {
         wire::written(&self.write(at, Write::Replace, object, Run::Real).await?)
     }
@@ -240,7 +240,7 @@ impl Api {
         self.send(at, method, path, accept, body, collect).await
     }
 
-    /// One request; `take` is given the response if it is a success.
+    /// Sends one request; `take` is given the response if it is a success.
     async fn send<T>(
         &self,
         at: Try,
@@ -256,7 +256,8 @@ impl Api {
         let exchange = self.exchange(&session.client, request, take);
         let mut answer = match tokio::time::timeout_at(at.end().into(), exchange).await {
             Ok(answer) => answer,
-            // A name look-up or a handshake was never over: there was nothing to send it on.
+            // A name look-up or a handshake was never over: there was nothing to send the request
+            // on.
             Err(_) if connection.connection_metadata().is_none() => {
                 Err(Failure::NotSent(self.late("no connection in time")))
             }
@@ -267,7 +268,7 @@ impl Api {
     }
 
     async fn session(&self, at: Try) -> Result<Session, Failure> {
-        // A plugin has the same deadline and says more: it is heard first.
+        // A plugin has the same deadline and says more: the plugin is heard first.
         let late = at.deadline + Duration::from_millis(20);
         match tokio::time::timeout_at(late.into(), self.connection.session(at.deadline)).await {
             Ok(session) => session.map_err(Failure::Fatal),

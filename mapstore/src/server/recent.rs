@@ -14,8 +14,8 @@ const LATELY: Duration = Duration::from_secs(30);
 /// A right that was taken away stays refused: after this long it is believed.
 const DOUBTFUL: Duration = Duration::from_secs(2);
 
-/// The same where a server has just been missed. Seen on a busy machine: roles that were there more than two seconds
-/// after the port.
+/// How long a refusal is doubted where an answer failed to come just before. On a busy machine
+/// roles were seen more than two seconds after the port.
 const DOUBTFUL_AFTER_TROUBLE: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
@@ -30,7 +30,7 @@ struct Seen {
 #[derive(Clone, Copy, Default)]
 struct Answers {
     fine: Option<Instant>,
-    /// Of the refusals since.
+    /// The first refusal since.
     first_refused: Option<Instant>,
 }
 
@@ -40,12 +40,12 @@ impl Recent {
         seen.answers.insert(verb, Answers { fine: Some(now), first_refused: None });
     }
 
-    /// No answer came, or none of use.
+    /// Notes that no answer came, or none of use.
     pub fn trouble(&self, now: Instant) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).trouble = Some(now);
     }
 
-    /// The verb was refused. Whether it may be granted in a moment.
+    /// Notes that the verb was refused, and says whether it may be granted in a moment.
     pub fn refused(&self, verb: &'static str, now: Instant) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lately = |at: Option<Instant>| at.is_some_and(|at| now.duration_since(at) < LATELY);
