@@ -202,11 +202,23 @@ impl Doubt<'_> {
             Reading::Ours => Resolved::Applied(state.look.version),
             Reading::NotApplied => Resolved::NotApplied,
             Reading::GoOn => Resolved::Unknown,
+            Reading::LooksLikeIt if self.made_more_of_it(&state).await => Resolved::NotApplied,
             Reading::LooksLikeIt => match self.ask(|api, at| api.look(at)).await {
                 Some(Some(now)) if now.version == state.look.version => Resolved::AsWanted(state.map),
                 _ => Resolved::Unknown,
             },
         }
+    }
+
+    /// Whether the state isn't exactly what this write would have made of its base: then another one made it.
+    async fn made_more_of_it(&mut self, state: &State) -> bool {
+        let Some(since) = self.since.and_then(|version| version.revision.number()) else { return false };
+        let Some(base) = self.list(Some(since), true).await.and_then(|listed| listed.state) else {
+            return false;
+        };
+        let patch = self.patch;
+        let wanted = base.map.changed(state.look.version.clone(), |entries| patch.apply(entries));
+        !wanted.entries().eq(state.map.entries())
     }
 
     /// Looks at the map as it is now. That it doesn't show the write proves

@@ -24,6 +24,7 @@
 //! |                            | the first one hasn't                          | not applied              |
 //! | at a revision, no stamp    | the first one looks like it and is the newest | the map is as wanted     |
 //! |                            | the first one looks like it, and was overwritten | unknown               |
+//! |                            | the first one looks like it, and isn't the base with it | not applied    |
 //! |                            | the first one doesn't look like it            | not applied              |
 //! | without a revision         | one has our stamp                             | applied, at its revision |
 
