@@ -57,3 +57,6 @@ struct Readme;
 
 pub use auth::{Rule, User};
 pub use server::{Builder, DevServer};
+/// For mapstore's own tests of what a patch means.
+#[doc(hidden)]
+pub use strategic::merge as strategic_merge;

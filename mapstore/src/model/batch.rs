@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 
 /// One change.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) enum Op {
     Set { key: Key, value: Bytes, force: bool },
     Delete { key: Key },
@@ -20,6 +21,7 @@ pub(crate) enum Op {
 
 /// What has to be true of the map before the batch.
 #[derive(Clone, PartialEq)]
+#[cfg_attr(test, derive(Debug))]
 pub(crate) enum Condition {
     Absent(Key),
     Present(Key),

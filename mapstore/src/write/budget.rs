@@ -176,7 +176,7 @@ mod tests {
         /// What it stored from one second after the start to another.
         fn bytes(&self, start: Instant, from: u64, to: u64) -> u64 {
             let (from, to) = (start + Duration::from_secs(from), start + Duration::from_secs(to));
-            self.stored.iter().filter(|at| (from..to).contains(at)).count() as u64 * self.cost
+            self.stored.iter().filter(|at| (from..to).contains(*at)).count() as u64 * self.cost
         }
     }
 

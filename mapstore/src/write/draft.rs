@@ -147,6 +147,11 @@ impl<'a> Draft<'a> {
 
     fn make(&self, op: &Op, member: &Member<'_>, step: &mut Step) -> Result<(), Fault> {
         let layout = member.layout;
+        if let Op::Set { key, .. } | Op::Delete { key } = op
+            && self.rests_on_a_guess(key, layout)
+        {
+            return Err(Fault::Unsure);
+        }
         match op {
             Op::Set { key, value, force } => {
                 let value = Value(value.clone());
@@ -195,9 +200,19 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What the base says is good enough for this member.
+    /// Nobody knows on which side the key is, and of this member and an earlier one that changes it, one may
+    /// touch both sides and the other may not: what the one does is not what the other would find.
+    fn rests_on_a_guess(&self, key: &Key, layout: Layout) -> bool {
+        let leaves_data_alone = |layout| layout == Layout::BinaryOnly;
+        let earlier = self.step.entries.get(key.as_str());
+        earlier.is_some_and(|new| leaves_data_alone(new.layout) != leaves_data_alone(layout))
+            && matches!(self.base.lookup(key.as_str()), Lookup::Unknown(_))
+    }
+
+    /// What the base says is good enough for this member. Memory is always a whole map; a part
+    /// of one with guesses about the rest is nobody's memory.
     fn is_believed(&self, member: &Member<'_>) -> bool {
-        self.fresh || member.trusts_memory
+        self.fresh || (member.trusts_memory && self.base.is_whole())
     }
 
     /// A store that doesn't touch `data` can't set a key that is in `data`.
@@ -331,7 +346,8 @@ impl<'a> Draft<'a> {
                     Change::Set { entry: entry.clone(), leaves: was.filter(|was| *was != entry.side) }
                 }
                 None if whole => Change::Delete { from: was },
-                None => Change::Delete { from: Some(Side::Binary) },
+                // In `data` only if an earlier member was about to move it from there.
+                None => Change::Delete { from: was.or(Some(Side::Binary)) },
             };
             patch.changes.insert(key.clone(), change);
         }

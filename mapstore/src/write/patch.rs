@@ -16,7 +16,8 @@ pub(crate) struct Patch {
     /// The precondition. `None`: the change is made whatever the map has become.
     pub base: Option<Version>,
     pub changes: BTreeMap<String, Change>,
-    /// Every key goes, but those that `changes` sets.
+    /// Every key goes. `changes` is empty then: a strategic merge patch can't drop a map and set keys of it in one, so
+    /// keys that have to go where others come are named.
     pub clear: bool,
     pub stamp: Option<String>,
     /// Takes the stamp of an earlier write away: on a full map the stamp may be the few bytes too
@@ -175,6 +176,9 @@ fn encode(entry: &Entry) -> Json {
         _ => STANDARD.encode(&entry.value).into(),
     }
 }
+
+#[cfg(test)]
+pub(super) mod properties;
 
 #[cfg(test)]
 mod tests {

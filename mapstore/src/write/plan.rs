@@ -121,6 +121,9 @@ impl Fault {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Batch;
