@@ -27,6 +27,8 @@ mod error;
 mod host;
 mod map;
 mod model;
+#[cfg(test)]
+mod mutate;
 mod options;
 mod read;
 mod server;

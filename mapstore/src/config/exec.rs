@@ -330,4 +330,6 @@ fn read_back(file: &File) -> String {
 }
 
 #[cfg(test)]
+pub(super) use tests::read_for_test;
+#[cfg(test)]
 mod tests;

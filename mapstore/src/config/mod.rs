@@ -151,4 +151,6 @@ fn load_in_cluster(host: &str, port: &str, env: &Environment) -> Result<Cluster>
 }
 
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ pub(crate) mod connection;
 pub(crate) mod connector;
 pub(crate) mod credentials;
 pub(crate) mod failure;
+#[cfg(test)]
+mod hostile;
 pub(crate) mod lines;
 pub(crate) mod lookup;
 mod recent;

@@ -482,4 +482,6 @@ fn classify(error: &rustls::Error) -> Option<Fault> {
 }
 
 #[cfg(test)]
+pub(super) use tests::judge_for_test;
+#[cfg(test)]
 mod tests;
