@@ -102,6 +102,9 @@ impl<'a> Draft<'a> {
         }
         let mut step = Step::idle(self.step.totals);
         for op in &member.batch.ops {
+            if self.rests_on_a_guess(op, member.layout) {
+                return Err(Fault::Unsure);
+            }
             self.make(op, member, &mut step)?;
         }
         self.leave_out_what_is_so(member, &mut step);
@@ -147,11 +150,6 @@ impl<'a> Draft<'a> {
 
     fn make(&self, op: &Op, member: &Member<'_>, step: &mut Step) -> Result<(), Fault> {
         let layout = member.layout;
-        if let Op::Set { key, .. } | Op::Delete { key } = op
-            && self.rests_on_a_guess(key, layout)
-        {
-            return Err(Fault::Unsure);
-        }
         match op {
             Op::Set { key, value, force } => {
                 let value = Value(value.clone());
@@ -202,7 +200,8 @@ impl<'a> Draft<'a> {
 
     /// Nobody knows on which side the key is, and of this member and an earlier one that changes it, one may
     /// touch both sides and the other may not: what the one does is not what the other would find.
-    fn rests_on_a_guess(&self, key: &Key, layout: Layout) -> bool {
+    fn rests_on_a_guess(&self, op: &Op, layout: Layout) -> bool {
+        let (Op::Set { key, .. } | Op::Delete { key }) = op else { return false };
         let leaves_data_alone = |layout| layout == Layout::BinaryOnly;
         let earlier = self.step.entries.get(key.as_str());
         earlier.is_some_and(|new| leaves_data_alone(new.layout) != leaves_data_alone(layout))

@@ -104,12 +104,13 @@ proptest! {
     #[test]
     fn the_four_forms_of_a_patch_agree(
         keys in vec((option::of(entry()), option::of(wish())), KEYS.len()),
-        (clear, blind, stamped, empty) in any::<(bool, bool, bool, bool)>(),
+        (clear, blind, stamped, unstamp, empty) in any::<(bool, bool, bool, bool, bool)>(),
+        stamped_before in any::<bool>(),
         fields in fields(),
     ) {
         let base = (!blind).then(|| Version::at("u", Revision::new("5").unwrap()));
-        let stamp = stamped.then(|| "n0nce".to_owned());
-        let mut patch = Patch { base, clear, stamp, fields, ..Patch::default() };
+        let stamp = (stamped && !unstamp).then(|| "n0nce".to_owned());
+        let mut patch = Patch { base, clear, stamp, unstamp, fields, ..Patch::default() };
         let mut entries = Entries::default();
         for (key, (old, wish)) in KEYS.into_iter().zip(keys) {
             if let Some(wish) = wish.filter(|_| !clear) {
@@ -119,7 +120,10 @@ proptest! {
                 entries.insert(key.into(), old);
             }
         }
-        let object = object(&entries, empty);
+        let mut object = object(&entries, empty);
+        if stamped_before {
+            object["metadata"]["annotations"][wire::STAMP] = "earlier".into();
+        }
         let merged = merged(object.clone(), &patch);
         let mut edited = object;
         patch.edit(&mut edited);
