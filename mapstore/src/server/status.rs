@@ -169,6 +169,12 @@ impl Refusal {
                 && (told("request is too large") || told("trying to send message larger than max")))
     }
 
+    /// The API server itself says that etcd refuses the size, which holds for the same write before. What a proxy in
+    /// between says (413) is about the request that met it, and an earlier one may have gone another way.
+    pub fn etcd_refuses_the_size(&self) -> bool {
+        self.told && self.code == 500 && self.request_too_large()
+    }
+
     pub fn too_large(&self) -> bool {
         self.values_too_large() || self.request_too_large()
     }

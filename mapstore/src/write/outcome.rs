@@ -6,8 +6,8 @@
 //! | 2xx                               | applied                | applied, once: it fenced      |
 //! | nothing was sent, 429, 401, cut   | not applied, again     | the doubt stays, again        |
 //! | 409, 404                          | not applied            | ours, or another's: history tells |
-//! | "request is too large"            | not applied            | not applied, and never was    |
-//! | other 4xx                         | not applied            | history tells                 |
+//! | etcd's "request is too large"     | not applied            | not applied, and never was    |
+//! | other 4xx, 413 too                | not applied            | history tells                 |
 //! | 5xx, reset, silence               | in doubt               | in doubt                      |
 //!
 //! A write in doubt that carried a revision is sent again, the same: if the
@@ -80,7 +80,7 @@ pub(crate) fn judge(answer: Result<Made, Failure>, in_doubt: bool) -> Verdict {
 
 /// etcd refuses the size after the precondition held: the same patch at the same revision was and will be too large.
 fn holds_for_all_tries(failure: &Failure) -> bool {
-    matches!(failure, Failure::Refused(refusal) if refusal.request_too_large())
+    matches!(failure, Failure::Refused(refusal) if refusal.etcd_refuses_the_size())
 }
 
 fn refused(failure: Failure) -> Verdict {
@@ -153,7 +153,8 @@ mod tests {
         let version = || Ok(Made::Version(Version::at("", Revision::new("1").unwrap())));
         let conflict = r#"{"reason":"Conflict"}"#;
         let missing = r#"{"reason":"NotFound","details":{"kind":"configmaps"}}"#;
-        let too_large = r#"{"message":"etcdserver: request is too large"}"#;
+        let too_large = r#"{"kind":"Status","message":"etcdserver: request is too large"}"#;
+        let said_by_anybody = r#"{"message":"etcdserver: request is too large"}"#;
         let rbac = r#"{"message":"User \"u\" cannot patch resource \"configmaps\""}"#;
         let both = r#"{"details":{"causes":[{"reason":"FieldValueInvalid",
                        "message":"Invalid value: \"k\": duplicate of key present in data"}]}}"#;
@@ -175,6 +176,8 @@ mod tests {
             (Box::new(|| refused(422, r#"{"details":{"cau"#)), "again", "again"),
             (Box::new(|| refused(409, r#"{"rea"#)), "again", "again"),
             (Box::new(|| refused(500, too_large)), "refused", "refused"),
+            (Box::new(|| refused(500, said_by_anybody)), "refused", "traced"),
+            (Box::new(|| refused(413, "{}")), "refused", "traced"),
             (Box::new(|| refused(500, "{}")), "in doubt", "in doubt"),
             (Box::new(|| refused(504, "timeout")), "in doubt", "in doubt"),
             (Box::new(|| refused(302, "")), "refused", "traced"),
