@@ -2,6 +2,8 @@
 //! conditions under which they are to be made. Pure; what that means for a
 //! given map is [`crate::write::plan`]'s business.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::limits::check_value;
@@ -130,10 +132,13 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Whether it makes a new revision by this key.
-    pub(crate) fn forces(&self, wanted: &str) -> bool {
-        let is_it = |op: &Op| matches!(op, Op::Set { key, force: true, .. } if key.as_str() == wanted);
-        self.ops.iter().any(is_it)
+    /// The keys by which it makes a new revision in any case.
+    pub(crate) fn forced(&self) -> BTreeSet<&str> {
+        let sets = self.ops.iter().filter_map(|op| match op {
+            Op::Set { key, force, .. } => Some((key, force)),
+            _ => None,
+        });
+        sets.filter(|(_, force)| **force).map(|(key, _)| key.as_str()).collect()
     }
 
     /// Bytes of the values to be stored.

@@ -265,6 +265,7 @@ impl<'a> Draft<'a> {
             return;
         }
         let entries = std::mem::take(&mut step.entries);
+        let forced = member.batch.forced();
         for (key, new) in entries {
             let same = match (self.find(&key), &new.entry) {
                 (Lookup::There(old), Some(new)) => Some(old.value == new.value),
@@ -274,7 +275,7 @@ impl<'a> Draft<'a> {
             };
             let so = same == Some(true);
             step.note(if so && !believed { None } else { same.map(|same| !same) });
-            if !(so && believed) || member.batch.forces(&key) {
+            if !(so && believed) || forced.contains(&*key) {
                 step.entries.insert(key, new);
             }
         }

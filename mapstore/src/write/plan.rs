@@ -351,6 +351,22 @@ mod tests {
         assert_eq!(parts(&planned(&forced, &base, true, true).unwrap()), ["joined Some(true)"]);
     }
 
+    /// Each key was looked for among all the batch's operations: seconds of the one I/O thread, for all stores.
+    #[test]
+    fn a_large_batch_of_what_is_so_takes_no_time_of_others() {
+        let mut map = Entries::default();
+        let mut equal = Batch::new();
+        for number in 0..100_000 {
+            let key = format!("{number}");
+            map.insert(key.clone(), Entry { value: Value(Bytes::new()), side: Side::Binary });
+            equal.set(&key, "").unwrap();
+        }
+        let base = Base::read(Snapshot::new(Version::at("u", Revision::new("5").unwrap()), map));
+        let started = std::time::Instant::now();
+        assert_eq!(parts(&planned(&[equal], &base, true, false).unwrap()), ["done"]);
+        assert!(started.elapsed() < std::time::Duration::from_secs(10), "{:?}", started.elapsed());
+    }
+
     /// Without a stamp a write that got no answer can't be told from another writer's that looks like it.
     #[test]
     fn what_certainly_changes_the_map_is_stamped() {

@@ -165,7 +165,8 @@ impl Caller {
             return Some(before.clone());
         }
         for (key, entry) in map.iter_mut().filter(|_| believed && !cleared) {
-            let old = before.get(key).filter(|old| old.value == entry.value && !batch.forces(key));
+            let old =
+                before.get(key).filter(|old| old.value == entry.value && !batch.forced().contains(&**key));
             entry.clone_from(old.unwrap_or(&entry.clone()));
         }
         Some(map)
