@@ -98,7 +98,7 @@ impl Api {
     pub async fn read_object(&self, at: Try) -> Result<Option<Object>, Failure> {
         let answer = self.ask(at, Method::GET, &self.path(), OBJECT, None).await;
         let Some(body) = self.found(answer)? else { return Ok(None) };
-        Ok(Some(Object { snapshot: wire::snapshot(&body)?, json: wire::parse(&body)? }))
+        Ok(Some(Object { snapshot: wire::snapshot(&body)?, json: wire::object(&body)? }))
     }
 
     /// The map by a LIST, which tells its own revision too: as it is now, or

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
@@ -90,6 +91,18 @@ pub(crate) fn look(body: &[u8]) -> Result<Look, Failure> {
 
 pub(crate) fn snapshot(body: &[u8]) -> Result<Snapshot, Failure> {
     parse::<Object>(body)?.snapshot()
+}
+
+/// The whole object, to be changed and written back.
+pub(crate) fn object(body: &[u8]) -> Result<Json, Failure> {
+    let object: Json = parse(body)?;
+    // Structs are read from arrays too, which can't be written into as if they were objects.
+    let holds = |field: &Json| field.is_null() || field.is_object();
+    let known = [&object["metadata"]["annotations"], &object["data"], &object["binaryData"]];
+    if !object["metadata"].is_object() || !known.into_iter().all(holds) {
+        return Err(broken("not an object with metadata".into()));
+    }
+    Ok(object)
 }
 
 /// A list that was asked for one name.

@@ -234,6 +234,11 @@ impl<'a> Attempt<'a> {
             if self.split(&failure) {
                 return Ok(Stage::Look);
             }
+            // Of a map that isn't there nobody is faster: it is a quota, on which others count at the same moment.
+            if refusal.is_conflict() && self.retry.yield_to_others().await {
+                self.rested = true;
+                return Ok(Stage::Look);
+            }
         }
         again(&self.desk.api, &mut self.retry, &self.group, failure, "create").await?;
         self.rested = true;

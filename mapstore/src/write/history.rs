@@ -144,13 +144,15 @@ impl Doubt<'_> {
         // Up to `low` the state is the base's, or, if `hidden`, it could not be asked for any more.
         let (mut low, mut hidden) = (since, false);
         let mut probe = high.saturating_sub(1);
-        while low + 1 < high {
+        while high.saturating_sub(low) > 1 {
             let Some(listed) = self.list_at(probe).await else { return Told::NotThisWay };
             match listed {
                 // Compacted: what was there before can't be told from here on.
                 None => (low, hidden) = (probe, true),
                 Some(state) => match number(&state) {
                     Some(same) if same == since => (low, hidden) = (probe, false),
+                    // It isn't of that revision: what answers doesn't know of exact ones.
+                    Some(number) if number > probe => return Told::NotThisWay,
                     Some(number) => (high, at_high) = (number, state),
                     None => (high, at_high) = (probe, None),
                 },
@@ -179,22 +181,23 @@ impl Doubt<'_> {
         let mut found = None;
         let mut state = now.state;
         for _ in 0..MOST_VERSIONS {
-            let Some(this) = state else { break };
+            let Some(this) = state else { return first(found) };
             let Some(number) = this.look.version.revision.number() else { return Told::NotThisWay };
             match read_history(self.patch, &this) {
                 Reading::Ours => found = Some(this.look.version),
-                _ if found.is_some() => break,
+                _ if found.is_some() => return first(found),
                 _ => {}
             }
-            if number <= since + 1 {
-                break;
+            if number.saturating_sub(since) <= 1 {
+                return first(found);
             }
-            let Some(Some(before)) = self.list_at(number - 1).await else {
-                return if found.is_some() { Told::This(Resolved::Sometime) } else { Told::NotThisWay };
+            let before = self.list_at(number - 1).await.flatten();
+            let Some(before) = before.filter(|before| self::number(before) < Some(number)) else {
+                return further_back(found);
             };
             state = before;
         }
-        found.map_or(Told::Nothing, |version| Told::This(Resolved::Applied(version)))
+        if found.is_some() { further_back(found) } else { Told::Nothing }
     }
 
     async fn conclude(&mut self, reading: Reading, state: State) -> Resolved {
@@ -265,6 +268,16 @@ impl Doubt<'_> {
             }
         }
     }
+}
+
+/// The oldest version that has the stamp, with one before it that hasn't.
+fn first(found: Option<Version>) -> Told {
+    found.map_or(Told::Nothing, |version| Told::This(Resolved::Applied(version)))
+}
+
+/// The versions before can't be had: which of them was the first with the stamp isn't known.
+fn further_back(found: Option<Version>) -> Told {
+    if found.is_some() { Told::This(Resolved::Sometime) } else { Told::NotThisWay }
 }
 
 fn number(state: &Option<State>) -> Option<u64> {
