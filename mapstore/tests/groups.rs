@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use mapstore::{Batch, Cache, Call, CancelToken, ErrorKind, Result, Store, Written};
 use mapstore_harness::Kind::Dev;
+use mapstore_harness::Media;
 use mapstore_harness::proxy::{PathKind, Rule, RuleHandle};
+use serde_json::json;
 use support::*;
 
 impl Scene {
@@ -213,5 +215,42 @@ fn results_in_a_group_are_exact() {
         assert!(first.changed && last.join().unwrap().unwrap().changed, "{cache:?}");
         assert_eq!(store.get("lock").unwrap().as_deref(), Some(b"one".as_slice()), "{cache:?}");
         assert!(!scene.has("a") && !scene.has("b") && scene.has("after"), "{cache:?}");
+    }
+}
+
+/// A store deletes a text key; one that leaves text alone deletes it too, at the same moment: the delete was acknowledged,
+/// and the key stayed.
+#[test]
+fn stores_that_use_different_halves_of_a_map_do_not_spoil_each_others_writes() {
+    for cache in MODES {
+        let scene = Scene::start(Dev);
+        let store = scene.store(cache);
+        let options = scene.options(cache).timeout(Duration::from_secs(20));
+        let halved = options.binary_only(true).open().unwrap();
+        for value in [None, Some([0xff])] {
+            let text = json!({"data": {"k": "text"}});
+            let path = scene.site.path();
+            scene.site.client().patch(&path, Media::MergePatch, &text).unwrap().success("patch").unwrap();
+            store.refresh().unwrap();
+            let (ahead, held) = scene.write_ahead(&store);
+            let first = in_background({
+                let (store, value) = (store.clone(), value);
+                move || match value {
+                    None => store.delete("k"),
+                    Some(value) => store.set("k", value),
+                }
+            });
+            let second = in_background({
+                let halved = halved.clone();
+                move || halved.delete("k")
+            });
+            held.release();
+            ahead.join().unwrap().unwrap();
+            first.join().unwrap().unwrap();
+            second.join().unwrap().unwrap();
+            assert_eq!(scene.site.value("k"), None, "{cache:?} {value:?}");
+            assert_eq!(store.get("k").unwrap(), None, "{cache:?} {value:?}");
+            store.delete("ahead").unwrap();
+        }
     }
 }
