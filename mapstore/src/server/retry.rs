@@ -35,6 +35,9 @@ const LONGEST_CONFLICT: Duration = Duration::from_millis(50);
 /// shorter deadlines may wait behind it.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A try that is given less time is a doubt and a new connection for nothing.
+const LEAST: Duration = Duration::from_millis(100);
+
 /// With less than this left there is no time for a pause and a try of any use.
 const WORTH_A_TRY: Duration = Duration::from_millis(40);
 
@@ -79,7 +82,9 @@ impl Retry {
         let now = Instant::now();
         let half = |until: Instant| until.saturating_duration_since(now) / 2;
         let patience = PATIENCE * 2u32.pow(self.tries.min(8));
-        let most = if self.tries == 0 { half(self.shortest) } else { half(self.deadline) };
+        // A caller with milliseconds left must not make a doubt of everybody's try.
+        let least = LEAST.min(half(self.deadline));
+        let most = if self.tries == 0 { half(self.shortest).max(least) } else { half(self.deadline) };
         let last = self.tries > 0 && self.left() < PATIENCE;
         let until = if last { self.deadline } else { now + patience.min(most) };
         self.tries += 1;
@@ -241,6 +246,8 @@ mod tests {
         let patient = first(20.0, 20.0);
         assert!(near(patient[0], 2.0) && near(patient[1], 4.0) && near(patient[2], 8.0), "{patient:?}");
         assert!(near(first(20.0, 1.0)[0], 0.5));
+        let hurried = first(20.0, 0.002)[0];
+        assert!((0.09..0.2).contains(&hurried), "{hurried}");
         let short = first(1.0, 1.0);
         assert!(near(short[0], 0.5) && near(short[1], 1.0), "{short:?}");
     }
