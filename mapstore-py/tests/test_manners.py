@@ -7,6 +7,7 @@ import copy
 import inspect
 import mmap
 import pickle
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,5 +197,9 @@ def test_every_public_name_has_a_docstring_and_a_signature() -> None:
                 found += 1
     assert found > 30
     assert "namespace" in inspect.signature(mapstore.Store).parameters
-    for callable_ in (mapstore.open, mapstore.verify_connection, mapstore.Batch, mapstore.CancelToken):
+    for callable_ in (mapstore.open, mapstore.verify_connection):
         inspect.signature(callable_)
+    # Python 3.9 doesn't look for the signature of a type that an extension makes.
+    if sys.version_info >= (3, 10):
+        for type_ in (mapstore.Batch, mapstore.CancelToken):
+            inspect.signature(type_)

@@ -162,15 +162,19 @@ impl Doubt<'_> {
         if hidden {
             return Told::NotThisWay;
         }
-        let Some(state) = at_high else { return Told::This(Resolved::NotApplied) };
-        let state = if self.patch.stamp.is_none() {
-            match self.list(Some(high), true).await.and_then(|listed| listed.state) {
-                Some(state) => state,
-                None => return Told::NotThisWay,
-            }
-        } else {
-            state
-        };
+        match at_high {
+            Some(state) => self.decide_by(high, state).await,
+            None => Told::This(Resolved::NotApplied),
+        }
+    }
+
+    /// What the first state, of this revision, says. Without a stamp all of the map has to be seen for that.
+    async fn decide_by(&mut self, revision: u64, mut state: State) -> Told {
+        if self.patch.stamp.is_none() {
+            let whole = self.list(Some(revision), true).await.and_then(|listed| listed.state);
+            let Some(whole) = whole else { return Told::NotThisWay };
+            state = whole;
+        }
         let reading = read_history(self.patch, &state);
         Told::This(self.conclude(reading, state).await)
     }
