@@ -71,9 +71,22 @@ fn compile(source: &str, link: Link, folder: &Path) -> PathBuf {
 }
 
 fn run(program: &Path, arguments: &[&OsStr], home: &Path, namespace: Option<&str>) {
+    let forks = ["fork", "ends", "exhausted"]
+        .iter()
+        .any(|name| program.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)));
     let mut runner = words("MAPSTORE_TEST_RUNNER");
+    if forks {
+        // What its parent's threads held is lost in a forked child, on purpose: a tool would call it a leak. That
+        // nothing leaks in the parent is for these programs to count.
+        for word in &mut runner {
+            *word = word.replace("--leak-check=full", "--leak-check=no");
+        }
+    }
     runner.push(program.to_str().expect("UTF-8").to_owned());
     let mut command = clean_command(&runner[0], home);
+    if forks {
+        command.env("ASAN_OPTIONS", "detect_leaks=0:strict_string_checks=1");
+    }
     command.args(&runner[1..]).args(arguments).envs(namespace.map(|name| ("NAMESPACE", name)));
     // Cargo's has another build of the library.
     command

@@ -54,7 +54,7 @@ programs() {
 
 with_valgrind() {
     say "valgrind"
-    local run="valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect"
+    local run="valgrind -q --vgdb=no --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect"
     run+=" --show-leak-kinds=definite,indirect --suppressions=$supp"
     compile "$work/wrong" "$here/c/wrong.c"
     # shellcheck disable=SC2086
