@@ -3,13 +3,13 @@
 
 mod support;
 
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use mapstore::{Batch, Cache, ErrorKind, Result, Store, Written};
 use mapstore_harness::Kind::Real;
 use mapstore_harness::Media;
-use mapstore_harness::proxy::Rule;
+use mapstore_harness::proxy::{Rule, RuleHandle};
 use serde_json::{Value as Json, json};
 use support::*;
 
@@ -26,6 +26,17 @@ impl Scene {
         let reply = self.site.client().patch(&self.site.path(), Media::MergePatch, &patch).unwrap();
         assert_eq!(reply.status, 200, "{}", reply.body);
         reply.body["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
+    }
+
+    /// A set whose first try is committed, its answer lost, and its second try held: the call, what holds it, and the
+    /// revision it made.
+    fn answer_lost(&self, store: &Store) -> (JoinHandle<Result<Written>>, RuleHandle, String) {
+        self.proxy.rule(Rule::on("PATCH").close());
+        let second = self.proxy.rule(Rule::on("PATCH").hold());
+        let store = store.clone();
+        let write = thread::spawn(move || store.set("k", "new"));
+        second.wait_hit().unwrap();
+        (write, second, self.site.revision())
     }
 }
 
@@ -121,14 +132,7 @@ fn after_a_doubt_the_revision_told_and_the_memory_are_the_writes_own() {
     let scene = Scene::start(Real);
     for cache in MODES {
         let store = scene.knowing(cache);
-        scene.proxy.rule(Rule::on("PATCH").close());
-        let second = scene.proxy.rule(Rule::on("PATCH").hold());
-        let write = {
-            let store = store.clone();
-            thread::spawn(move || store.set("k", "new"))
-        };
-        second.wait_hit().unwrap();
-        let own = scene.site.revision();
+        let (write, second, own) = scene.answer_lost(&store);
         scene.foreign(json!({"data": {"foreign": "1"}}));
         second.release();
         let written = write.join().unwrap().unwrap();
@@ -212,14 +216,7 @@ fn a_doubt_is_settled_by_a_watch_alone() {
         let options = scene.options(cache).kubeconfig(kubeconfig).timeout(Duration::from_secs(25));
         let store = options.open().unwrap();
         store.set("k", "known").unwrap();
-        scene.proxy.rule(Rule::on("PATCH").close());
-        let second = scene.proxy.rule(Rule::on("PATCH").hold());
-        let write = {
-            let store = store.clone();
-            thread::spawn(move || store.set("k", "new"))
-        };
-        second.wait_hit().unwrap();
-        let own = scene.site.revision();
+        let (write, second, own) = scene.answer_lost(&store);
         scene.foreign(json!({"binaryData": {"k": "dGhlaXJz"}}));
         second.release();
         let written = write.join().unwrap().unwrap();
